@@ -1,0 +1,119 @@
+package events
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// The fields of a log entry, in the order in which they are always written: Redis stores field
+// names once per stream node only while entries agree on them.
+const (
+	FieldType    = "type"
+	FieldTask    = "task"
+	FieldVersion = "v"
+	FieldData    = "data"
+)
+
+// ErrUndecodable reports an entry that is not an event: a field is missing, the type or version
+// is unknown, or the JSON is broken. The entry stays in the log; readers skip it, count it and
+// say its id.
+var ErrUndecodable = errors.New("undecodable entry")
+
+// Encode returns the field values of an entry: type, version and JSON body.
+// It fails only for a payload or result that is not JSON.
+func Encode(d Data) (typ Type, version int, data []byte, err error) {
+	data, err = marshal(d)
+	if err != nil {
+		return "", 0, nil, fmt.Errorf("encode %s: %w", d.Type(), err)
+	}
+	return d.Type(), Version, data, nil
+}
+
+// Fragment returns the JSON object of v without its braces, such as `"queue":"mail","name":"send"`.
+// A script joins fragments to a body without looking into them: payloads are opaque to Lua.
+func Fragment(v any) (string, error) {
+	data, err := marshal(v)
+	if err != nil {
+		return "", err
+	}
+	return string(data[1 : len(data)-1]), nil
+}
+
+// marshal is json.Marshal that leaves <, > and & alone: a payload reads in redis-cli as it was sent.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Decode reads one entry of the log. get returns the value of a field, and whether it is there.
+// The error is an ErrUndecodable that names the entry id.
+func Decode(id string, get func(field string) (string, bool)) (Event, error) {
+	entry, err := ParseID(id)
+	if err != nil {
+		return Event{}, fmt.Errorf("%w %s: %w", ErrUndecodable, id, err)
+	}
+	var values [4]string
+	for i, field := range [4]string{FieldType, FieldTask, FieldVersion, FieldData} {
+		v, ok := get(field)
+		if !ok {
+			return Event{}, fmt.Errorf("%w %s: field %q is missing", ErrUndecodable, id, field)
+		}
+		values[i] = v
+	}
+	version, err := strconv.Atoi(values[2])
+	if err != nil {
+		return Event{}, fmt.Errorf("%w %s: version %q is not a number", ErrUndecodable, id, values[2])
+	}
+	data, err := DecodeData(Type(values[0]), version, []byte(values[3]))
+	if err != nil {
+		return Event{}, fmt.Errorf("%w %s: %w", ErrUndecodable, id, err)
+	}
+	return Event{ID: entry, Task: values[1], Data: data}, nil
+}
+
+// DecodeData reads the body of an event. A body of an older version is upcast: the result is
+// always of the newest.
+func DecodeData(typ Type, version int, data []byte) (Data, error) {
+	if version != Version {
+		return nil, fmt.Errorf("%s has version %d, and this program knows %d: upgrade it", typ, version, Version)
+	}
+	switch typ {
+	case TypeTaskRequested:
+		return unmarshal[TaskRequested](data)
+	case TypeTaskDue:
+		return unmarshal[TaskDue](data)
+	case TypeTaskStarted:
+		return unmarshal[TaskStarted](data)
+	case TypeTaskCompleted:
+		return unmarshal[TaskCompleted](data)
+	case TypeTaskFailed:
+		return unmarshal[TaskFailed](data)
+	case TypeTaskReleased:
+		return unmarshal[TaskReleased](data)
+	case TypeTaskCancelled:
+		return unmarshal[TaskCancelled](data)
+	case TypeTaskRetryRequested:
+		return unmarshal[TaskRetryRequested](data)
+	case TypeQueuePaused:
+		return unmarshal[QueuePaused](data)
+	case TypeQueueResumed:
+		return unmarshal[QueueResumed](data)
+	}
+	return nil, fmt.Errorf("unknown event type %q: upgrade this program", typ)
+}
+
+func unmarshal[D Data](data []byte) (Data, error) {
+	var d D
+	if err := json.Unmarshal(data, &d); err != nil {
+		return nil, fmt.Errorf("%s: %w", d.Type(), err)
+	}
+	return d, nil
+}

@@ -1,0 +1,71 @@
+package eventlog
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+
+	"github.com/tasklog/tasklog/events"
+)
+
+//go:embed announce.lua
+var announceSource string
+
+var announceScript = newScript(announceSource)
+
+// Presence is what a worker says of itself. It is not in the log: a worker says it again every few
+// seconds, and is gone when it stops.
+type Presence struct {
+	Worker      string   `json:"worker"` // its id
+	Host        string   `json:"host"`
+	PID         int      `json:"pid"`
+	Version     string   `json:"version"`
+	Queues      []string `json:"queues"` // empty: all
+	Concurrency int      `json:"concurrency"`
+	Running     int      `json:"running"`
+	StartedAt   int64    `json:"startedAt"`        // ms, by the worker's clock
+	SeenAt      int64    `json:"seenAt,omitempty"` // ms, by Redis' clock; set by Announce
+}
+
+// Announce tells every partition that a worker is there.
+func (l *Log) Announce(ctx context.Context, w Presence) error {
+	w.SeenAt = 0
+	rest, err := events.Fragment(w)
+	if err != nil {
+		return fmt.Errorf("announce worker %s: %w", w.Worker, err)
+	}
+	for _, p := range l.parts {
+		if _, err := decide(ctx, l.conn.Lease, announceScript, []string{p.Workers}, w.Worker, rest); err != nil {
+			return fmt.Errorf("announce worker %s: %w", w.Worker, err)
+		}
+	}
+	return nil
+}
+
+// Leave takes a worker off the list of those that are there.
+func (l *Log) Leave(ctx context.Context, worker string) error {
+	for _, p := range l.parts {
+		if err := l.conn.Lease.HDel(ctx, p.Workers, worker).Err(); err != nil {
+			return fmt.Errorf("sign off worker %s: %w", worker, err)
+		}
+	}
+	return nil
+}
+
+// Present returns the workers of a partition that announced themselves, also those that are
+// silent since: compare SeenAt with Redis' clock. An entry that is not a Presence is passed over.
+func (l *Log) Present(ctx context.Context, p Partition) ([]Presence, error) {
+	all, err := l.conn.View.HVals(ctx, p.Workers).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list workers: %w", err)
+	}
+	workers := make([]Presence, 0, len(all))
+	for _, v := range all {
+		var w Presence
+		if json.Unmarshal([]byte(v), &w) == nil && w.Worker != "" {
+			workers = append(workers, w)
+		}
+	}
+	return workers, nil
+}

@@ -1,0 +1,103 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Conn is the clients of one Redis, a client for each kind of traffic, so that none can starve
+// another.
+type Conn struct {
+	Decide redis.UniversalClient // AutoPipeline: decisions and mutexes, from many goroutines at once
+	Block  redis.UniversalClient // blocking reads
+	Lease  redis.UniversalClient // extensions of leases, and nothing else
+	View   redis.UniversalClient // reads of people and dashboards
+	close  []io.Closer
+}
+
+// Connect parses a Redis URL (redis://, rediss://, unix://) and returns its clients. It asks
+// nothing of the server yet: use Ping to see whether that is there.
+func Connect(url string) (*Conn, error) {
+	base, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("redis URL: %w", err)
+	}
+	if base.TLSConfig != nil {
+		base.TLSConfig.MinVersion = tls.VersionTLS12
+	}
+	const answer = 3 * time.Second // how long Redis may take to answer
+	c := &Conn{}
+	client := func(pool int, read time.Duration) *redis.Client {
+		o := *base
+		o.Protocol = 2
+		o.PoolSize = pool
+		// Only our code repeats: a client that retries a plain XADD writes the event twice.
+		o.MaxRetries = -1
+		o.DialerRetries = 1
+		o.DialTimeout = time.Second
+		o.ReadTimeout = read
+		o.WriteTimeout = answer
+		o.ContextTimeoutEnabled = true
+		o.DisableIdentity = true
+		rdb := redis.NewClient(&o)
+		c.close = append(c.close, rdb)
+		return rdb
+	}
+	ap, err := client(10, answer).AutoPipeline()
+	if err != nil {
+		return nil, fmt.Errorf("redis pipeline: %w", err)
+	}
+	c.Decide, c.Block, c.Lease, c.View = ap, client(64, MaxBlock+answer), client(4, answer), client(10, answer)
+	return c, nil
+}
+
+// Ping returns nil when Redis answers.
+func (c *Conn) Ping(ctx context.Context) error { return c.Lease.Ping(ctx).Err() }
+
+// Close closes every client. Calls under way end with an error.
+func (c *Conn) Close() error {
+	errs := []error{c.Decide.Close()}
+	for _, cl := range c.close {
+		if err := cl.Close(); !errors.Is(err, redis.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil && !errors.Is(err, redis.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// Unavailable reports whether an error says that Redis cannot be reached or cannot write now.
+// What was asked may have happened, and may be asked again.
+func Unavailable(err error) bool {
+	if err == nil {
+		return false
+	}
+	var netErr net.Error
+	if errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed) {
+		return true
+	}
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return false
+	}
+	for _, prefix := range []string{
+		"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ", "OOM", "MISCONF",
+		"NOREPLICAS", "ERR max number of clients", "UNBLOCKED",
+	} {
+		if strings.HasPrefix(reply.Error(), prefix) || strings.Contains(reply.Error(), "-"+prefix) {
+			return true
+		}
+	}
+	return strings.Contains(reply.Error(), "OOM command not allowed")
+}

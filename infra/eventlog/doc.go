@@ -1,0 +1,34 @@
+// Package eventlog is the log on Redis: the decisions that append to it, and the reads.
+//
+// # Keys
+//
+// A partition p has one stream and what is derived from it, all in one cluster slot:
+//
+//	tasklog:{p}:events ───────── the log; everything below can be computed from it
+//	  ├─ task:<id>               row: state, definition, attempt, token, the entry ids of its events
+//	  ├─ delayed                 zset  task → due time, ms            delayed and retrying tasks
+//	  ├─ waiting:<queue>         zset  place:task → priority          tasks whose time has come
+//	  ├─ due:<queue>             stream, group "workers"              tasks handed to workers
+//	  ├─ leases                  zset  task → end of its lease, ms    tasks that run
+//	  ├─ ready, queues, paused   sets  of queues: with something waiting, all, paused
+//	  └─ view:<name>             a projection and its checkpoint
+//	lock:task:<id>  workers  swept    not derived: who runs, who is there, when was swept
+//
+// # Decisions
+//
+// Every append is a decision: a Lua script that checks a task's row and in the same atomic step
+// adds the event and updates what the next decision needs. A decision is three neighbours here,
+// such as finish.go, finish.lua and finish_test.go.
+//
+// # Guarantees
+//
+// The log never holds an event that events.Task.Evolve refuses, and the row never lags the log.
+// A decision that is asked for again with the same arguments appends nothing and answers the same.
+// Only Redis' clock counts.
+//
+// # Failure
+//
+// An error of the network means unknown: the decision may have been taken. The methods of Log
+// repeat it a few times, while their context lasts; after that the caller may. Unavailable tells
+// such errors from the final ones.
+package eventlog

@@ -1,0 +1,43 @@
+package eventlog
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+)
+
+//go:embed due.lua
+var dueSource string
+
+var dueScript = newScript(dueSource)
+
+// placeBytes is the length of what stands before the task id in a member of waiting:<queue>.
+const placeBytes = 25
+
+// Dispatched tells what Due did.
+type Dispatched struct {
+	Done   int  // tasks made due
+	Room   int  // entries that still fit into the dispatch stream
+	Paused bool // the queue is paused: nothing was done
+}
+
+// Due appends TaskDue for members of waiting:<queue>, best first, at most MaxItems, and hands them
+// to the workers, as long as the dispatch stream holds fewer than room entries.
+func (l *Log) Due(ctx context.Context, p Partition, queue string, room int, members []string) (Dispatched, error) {
+	keys := make([]string, 0, 5+len(members))
+	keys = append(keys, p.Events, p.Waiting(queue), p.Due(queue), p.Ready, p.Paused)
+	args := make([]any, 0, 2+len(members))
+	args = append(args, queue, room)
+	for _, m := range members {
+		if len(m) <= placeBytes {
+			return Dispatched{}, fmt.Errorf("queue %s: member %q of %s is not ours: remove it", queue, m, p.Waiting(queue))
+		}
+		keys = append(keys, p.Task(m[placeBytes:]))
+		args = append(args, m)
+	}
+	a, err := decide(ctx, l.conn.Decide, dueScript, keys, args...)
+	if err != nil {
+		return Dispatched{}, fmt.Errorf("make %d tasks of queue %s due: %w", len(members), queue, err)
+	}
+	return Dispatched{Done: int(a.int(0)), Room: int(a.int(1)), Paused: a.int(2) == 1}, nil
+}

@@ -1,0 +1,34 @@
+-- due.lua: the scheduler hands the best waiting tasks of a queue to its workers.
+--
+-- KEYS  1 events   2 waiting:<queue>   3 due:<queue>   4 ready   5 paused
+--       6 … task rows
+-- ARGV  1 queue   2 room: how many entries the dispatch stream may hold
+--       3 … members of waiting:<queue>, in the order of the rows
+-- Returns {number of tasks made due, room that is left, paused 0|1}
+--
+-- Repeatable: a member that is gone from the waiting set, or whose row is in no state that
+-- TaskDue may leave, is passed over. A dispatch entry has the entry id of its TaskDue.
+if redis.call('SISMEMBER', KEYS[5], ARGV[1]) == 1 then return {0, 0, 1} end
+local room = tonumber(ARGV[2]) - redis.call('XLEN', KEYS[3])
+local now = clock()
+local done = 0
+for i = 3, #ARGV do
+  if room <= 0 then break end
+  local member, row = ARGV[i], KEYS[i + 3]
+  if redis.call('ZSCORE', KEYS[2], member) then
+    local task = string.sub(member, 26) -- what follows 13 digits, '-', 10 digits, ':'
+    local r = redis.call('HMGET', row, 'state', 'attempt', 'priority', 'dueAt', 'label', 'events')
+    local legal = r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying'
+    if legal and tonumber(r[4]) <= now then
+      local attempt = int(r[2] + 1)
+      local id = append(KEYS[1], now, 'TaskDue', task, '{' .. r[5] .. ',"attempt":' .. attempt ..
+        ',"priority":' .. r[3] .. ',"dueAt":' .. r[4] .. ',"from":"' .. r[1] .. '"}')
+      redis.call('XADD', KEYS[3], id, 'task', task, 'attempt', attempt)
+      redis.call('HSET', row, 'state', 'due', 'events', r[6] .. ' ' .. id)
+      room, done = room - 1, done + 1
+    end
+    if not legal or tonumber(r[4]) <= now then redis.call('ZREM', KEYS[2], member) end
+  end
+end
+if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('SREM', KEYS[4], ARGV[1]) end
+return {done, room, 0}

@@ -1,0 +1,72 @@
+package eventlog
+
+import (
+	"fmt"
+	"hash/crc32"
+	"strconv"
+)
+
+// Group is the consumer group of every dispatch stream.
+const Group = "workers"
+
+// Partition names the keys of one partition. All of them share a cluster slot.
+type Partition struct {
+	N       int
+	Events  string // stream: the log
+	Delayed string // zset: task → due time, ms
+	Leases  string // zset: task → end of its lease, ms
+	Ready   string // set: queues with something waiting
+	Queues  string // set: every queue that was ever asked for
+	Paused  string // set: paused queues
+	Workers string // hash: worker id → what it announced
+	Swept   string // time of the last sweep, ms
+	Signals string // pub/sub channel: "queue <name>", "cancel <task>"; a signal may be lost
+	base    string
+}
+
+// newPartition returns the keys of partition n under a prefix.
+func newPartition(prefix string, n int) Partition {
+	base := prefix + ":{" + strconv.Itoa(n) + "}:"
+	return Partition{
+		N: n, Events: base + "events", Delayed: base + "delayed", Leases: base + "leases",
+		Ready: base + "ready", Queues: base + "queues", Paused: base + "paused",
+		Workers: base + "workers", Swept: base + "swept", Signals: base + "signals", base: base,
+	}
+}
+
+// Task is the key of a task's row, a hash.
+func (p Partition) Task(id string) string { return p.base + "task:" + id }
+
+// Lock is the key of a task's mutex.
+func (p Partition) Lock(id string) string { return p.base + "lock:task:" + id }
+
+// Waiting is the key of a queue's waiting tasks, a zset.
+func (p Partition) Waiting(queue string) string { return p.base + "waiting:" + queue }
+
+// Due is the key of a queue's dispatch stream.
+func (p Partition) Due(queue string) string { return p.base + "due:" + queue }
+
+// View is the key of a projection.
+func (p Partition) View(name string) string { return p.base + "view:" + name }
+
+// Of returns the partition that a task lives in: the CRC-32 (IEEE) of its id, modulo the number
+// of partitions.
+func (l *Log) Of(task string) Partition {
+	return l.parts[crc32.ChecksumIEEE([]byte(task))%uint32(len(l.parts))]
+}
+
+// Partitions returns all partitions, in order.
+func (l *Log) Partitions() []Partition { return l.parts }
+
+// metaKey holds what is fixed when a prefix is first used.
+func metaKey(prefix string) string { return prefix + ":meta" }
+
+// ErrPartitions reports that the prefix was first used with another number of partitions.
+type ErrPartitions struct{ Prefix, Have, Want string }
+
+// Error says how to get from one number of partitions to another.
+func (e *ErrPartitions) Error() string {
+	return fmt.Sprintf("prefix %q has %s partitions and cannot be used with %s: "+
+		"set TASKLOG_PARTITIONS=%s, or start under another TASKLOG_PREFIX and let clients move there",
+		e.Prefix, e.Have, e.Want, e.Have)
+}

@@ -1,0 +1,180 @@
+package eventlog
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
+)
+
+// Config chooses the log.
+type Config struct {
+	// Prefix stands before every key. Empty means "tasklog".
+	Prefix string `env:"TASKLOG_PREFIX"`
+	// Partitions is how many streams the log has. Zero means what the prefix was first used
+	// with, or else 1. It cannot change.
+	Partitions int `env:"TASKLOG_PARTITIONS"`
+}
+
+func (c Config) withDefaults() Config {
+	if c.Prefix == "" {
+		c.Prefix = "tasklog"
+	}
+	return c
+}
+
+// Log appends to the log and reads it. Its methods may be called from many goroutines.
+type Log struct {
+	conn  *Conn
+	parts []Partition
+}
+
+// Open returns the log under a prefix and fixes its number of partitions at the first use.
+// It returns an *ErrPartitions when the prefix has another number.
+func Open(ctx context.Context, conn *Conn, cfg Config) (*Log, error) {
+	cfg = cfg.withDefaults()
+	if err := events.ValidateName("prefix", cfg.Prefix); err != nil {
+		return nil, err
+	}
+	if cfg.Partitions < 0 || cfg.Partitions > 1024 {
+		return nil, &events.FieldError{Field: "partitions", Reason: fmt.Sprintf("%d is not between 1 and 1024", cfg.Partitions)}
+	}
+	want := max(cfg.Partitions, 1)
+	meta := metaKey(cfg.Prefix)
+	if err := conn.View.HSetNX(ctx, meta, "partitions", want).Err(); err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	have, err := conn.View.HGet(ctx, meta, "partitions").Result()
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	n, err := strconv.Atoi(have)
+	if err != nil || n < 1 || cfg.Partitions != 0 && n != cfg.Partitions {
+		return nil, &ErrPartitions{Prefix: cfg.Prefix, Have: have, Want: strconv.Itoa(want)}
+	}
+	l := &Log{conn: conn}
+	for i := range n {
+		l.parts = append(l.parts, newPartition(cfg.Prefix, i))
+	}
+	return l, nil
+}
+
+// Conn returns the clients that the log uses.
+func (l *Log) Conn() *Conn { return l.conn }
+
+//go:embed prelude.lua
+var prelude string
+
+// newScript makes a decision out of a .lua file.
+func newScript(source string) *redis.Script { return redis.NewScript(prelude + source) }
+
+// repeats is how often a decision is asked for again after an error that leaves it unknown, and
+// how long after each.
+var repeats = []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
+
+// decide runs a script until Redis has answered, the context ends or the repeats are used up.
+// After SCRIPT FLUSH or a restart Redis answers NOSCRIPT: Run then sends the source.
+func decide(ctx context.Context, rdb redis.Scripter, s *redis.Script, keys []string, args ...any) (reply, error) {
+	for try := 0; ; try++ {
+		v, err := s.Run(ctx, rdb, keys, args...).Result()
+		if err == nil {
+			list, _ := v.([]any)
+			return reply{list: list, one: v}, nil
+		}
+		if !Unavailable(err) || try == len(repeats) || ctx.Err() != nil {
+			return reply{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return reply{}, errors.Join(err, context.Cause(ctx))
+		case <-time.After(repeats[try]):
+		}
+	}
+}
+
+// reply is what a script returned. Its accessors return zero values for what is not there.
+type reply struct {
+	list []any
+	one  any
+}
+
+func (r reply) str(i int) string {
+	if i >= len(r.list) {
+		return ""
+	}
+	return text(r.list[i])
+}
+
+func (r reply) int(i int) int64 {
+	n, _ := strconv.ParseInt(r.str(i), 10, 64) // our scripts write integers
+	return n
+}
+
+func (r reply) id(i int) events.ID {
+	id, _ := events.ParseID(r.str(i)) // Redis wrote it
+	return id
+}
+
+// text returns what Redis sent as a string.
+func text(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	}
+	return ""
+}
+
+// Outcome is what a decision did to a task.
+type Outcome struct {
+	State events.State // of the task now
+	DueAt int64        // ms: when it is due next, where the state has such a time
+	Event events.ID    // the entry id of the event
+}
+
+// ErrFenced reports that another attempt holds the task, or none. Nothing was recorded; trying
+// again cannot help.
+var ErrFenced = errors.New("fenced")
+
+// FencedError is an ErrFenced that says what the task's row holds.
+type FencedError struct {
+	State   events.State
+	Attempt int
+}
+
+// Error says who fences.
+func (e *FencedError) Error() string {
+	if e.State == events.StateNone {
+		return "fenced: there is no such task"
+	}
+	return fmt.Sprintf("fenced: the task is %s in attempt %d", e.State, e.Attempt)
+}
+
+// Is makes a FencedError an ErrFenced.
+func (e *FencedError) Is(target error) bool { return target == ErrFenced }
+
+// outcome reads {'ok', state, due at, entry id} | {'fenced', state, attempt}.
+func (r reply) outcome() (Outcome, error) {
+	if r.str(0) != "ok" {
+		return Outcome{}, &FencedError{State: events.State(r.str(1)), Attempt: int(r.int(2))}
+	}
+	return Outcome{State: events.State(r.str(1)), DueAt: r.int(2), Event: r.id(3)}, nil
+}
+
+// ms is a duration in whole milliseconds, at least 0, as an argument of a script.
+func ms(d time.Duration) int64 { return max(0, d.Milliseconds()) }
+
+// retryArg is the delay of a retry as scripts take it: none is ”.
+func retryArg(retry *time.Duration) any {
+	if retry == nil {
+		return ""
+	}
+	return ms(*retry)
+}

@@ -1,0 +1,218 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
+)
+
+// Entry is one entry of the log as it was read: an event, or the reason why it is none.
+type Entry struct {
+	events.Event
+	Err error // an events.ErrUndecodable: skip the entry, count it, say its id
+}
+
+// MaxBlock is how long a blocking read waits at the most: a cancelled context does not interrupt
+// one, so this bounds how long a shutdown takes.
+const MaxBlock = 2 * time.Second
+
+// Range returns at most n entries of a partition after an id and not after until, oldest first.
+func (l *Log) Range(ctx context.Context, p Partition, after, until events.ID, n int) ([]Entry, error) {
+	v, err := l.conn.View.Do(ctx, "XRANGE", p.Events, "("+after.String(), until.String(), "COUNT", n).Slice()
+	if err != nil {
+		return nil, fmt.Errorf("read %s after %s: %w", p.Events, after, err)
+	}
+	return entries(v), nil
+}
+
+// RangeBack returns at most n entries of a partition before an id, newest first.
+func (l *Log) RangeBack(ctx context.Context, p Partition, before events.ID, n int) ([]Entry, error) {
+	v, err := l.conn.View.Do(ctx, "XREVRANGE", p.Events, "("+before.String(), "-", "COUNT", n).Slice()
+	if err != nil {
+		return nil, fmt.Errorf("read %s before %s: %w", p.Events, before, err)
+	}
+	return entries(v), nil
+}
+
+// Follow returns at most n entries of a partition after an id, oldest first. While there are none
+// it waits, for block at the most (not longer than MaxBlock), and then returns none.
+func (l *Log) Follow(ctx context.Context, p Partition, after events.ID, n int, block time.Duration) ([]Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	block = min(max(block, time.Millisecond), MaxBlock)
+	cmd := redis.NewSliceCmd(ctx, "XREAD", "COUNT", n, "BLOCK", block.Milliseconds(), "STREAMS", p.Events, after.String())
+	err := l.conn.Block.Process(ctx, cmd)
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("follow %s after %s: %w", p.Events, after, err)
+	}
+	for _, stream := range cmd.Val() {
+		if pair, ok := stream.([]any); ok && len(pair) == 2 {
+			list, _ := pair[1].([]any)
+			return entries(list), nil
+		}
+	}
+	return nil, nil
+}
+
+// Last returns the id of the newest entry of a partition, or the zero ID.
+func (l *Log) Last(ctx context.Context, p Partition) (events.ID, error) {
+	msgs, err := l.conn.View.XRevRangeN(ctx, p.Events, "+", "-", 1).Result()
+	if err != nil || len(msgs) == 0 {
+		return events.ID{}, err
+	}
+	return events.ParseID(msgs[0].ID)
+}
+
+// Len returns how many entries a partition holds.
+func (l *Log) Len(ctx context.Context, p Partition) (int64, error) {
+	return l.conn.View.XLen(ctx, p.Events).Result()
+}
+
+// Trimmed returns the greatest id that was ever removed from a partition: a reader whose
+// checkpoint lies before it has missed events. A Redis that does not say returns the zero ID.
+func (l *Log) Trimmed(ctx context.Context, p Partition) (events.ID, error) {
+	v, err := l.conn.View.Do(ctx, "XINFO", "STREAM", p.Events).Slice()
+	if err != nil {
+		if strings.Contains(err.Error(), "no such key") {
+			return events.ID{}, nil
+		}
+		return events.ID{}, fmt.Errorf("inspect %s: %w", p.Events, err)
+	}
+	for i := 0; i+1 < len(v); i += 2 {
+		if text(v[i]) == "max-deleted-entry-id" {
+			return events.ParseID(text(v[i+1]))
+		}
+	}
+	return events.ID{}, nil
+}
+
+// Now returns Redis' clock.
+func (l *Log) Now(ctx context.Context) (time.Time, error) { return l.conn.View.Time(ctx).Result() }
+
+// entries decodes a reply of XRANGE or XREAD.
+func entries(list []any) []Entry {
+	out := make([]Entry, 0, len(list))
+	for _, item := range list {
+		pair, _ := item.([]any)
+		if len(pair) != 2 {
+			continue
+		}
+		id := text(pair[0])
+		values, _ := pair[1].([]any)
+		out = append(out, decode(id, values))
+	}
+	return out
+}
+
+func decode(id string, values []any) Entry {
+	e, err := events.Decode(id, func(field string) (string, bool) {
+		for i := 0; i+1 < len(values); i += 2 {
+			if text(values[i]) == field {
+				return text(values[i+1]), true
+			}
+		}
+		return "", false
+	})
+	if err != nil {
+		e.ID, _ = events.ParseID(id) // Redis wrote it
+	}
+	return Entry{Event: e, Err: err}
+}
+
+// Task returns a task as its row tells it. It returns ErrNotFound when there is none.
+func (l *Log) Task(ctx context.Context, id string) (events.Task, error) {
+	row, err := l.conn.View.HGetAll(ctx, l.Of(id).Task(id)).Result()
+	if err != nil {
+		return events.Task{}, fmt.Errorf("read task %s: %w", id, err)
+	}
+	if len(row) == 0 {
+		return events.Task{}, fmt.Errorf("read task %s: %w", id, ErrNotFound)
+	}
+	return parseRow(id, row)
+}
+
+// Tasks returns the tasks of one partition, in the order of ids; those without a row are left out.
+func (l *Log) Tasks(ctx context.Context, p Partition, ids []string) ([]events.Task, error) {
+	cmds, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, id := range ids {
+			pipe.HGetAll(ctx, p.Task(id))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %d tasks: %w", len(ids), err)
+	}
+	tasks := make([]events.Task, 0, len(ids))
+	for i, cmd := range cmds {
+		row := cmd.(*redis.MapStringStringCmd).Val()
+		if len(row) == 0 {
+			continue
+		}
+		t, err := parseRow(ids[i], row)
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, t)
+	}
+	return tasks, nil
+}
+
+// History returns every event of a task, in order, as far as the log still holds them.
+func (l *Log) History(ctx context.Context, t events.Task) ([]Entry, error) {
+	p := l.Of(t.ID)
+	cmds, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, id := range t.Events {
+			pipe.Do(ctx, "XRANGE", p.Events, id.String(), id.String())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the events of task %s: %w", t.ID, err)
+	}
+	history := make([]Entry, 0, len(cmds))
+	for _, cmd := range cmds {
+		list, err := cmd.(*redis.Cmd).Slice()
+		if err != nil {
+			return nil, fmt.Errorf("read the events of task %s: %w", t.ID, err)
+		}
+		history = append(history, entries(list)...)
+	}
+	return history, nil
+}
+
+// parseRow reads a task's row.
+func parseRow(id string, row map[string]string) (events.Task, error) {
+	t := events.Task{
+		ID: id, State: events.State(row["state"]), Token: row["token"], Worker: row["worker"],
+	}
+	if err := json.Unmarshal([]byte("{"+row["label"]+"}"), &t.Label); err != nil {
+		return t, fmt.Errorf("task %s: label in its row: %w", id, err)
+	}
+	if err := json.Unmarshal([]byte("{"+row["def"]+"}"), &t.Definition); err != nil {
+		return t, fmt.Errorf("task %s: definition in its row: %w", id, err)
+	}
+	t.DueAt, _ = strconv.ParseInt(row["dueAt"], 10, 64) // the scripts write integers
+	t.Attempt, _ = strconv.Atoi(row["attempt"])
+	t.Uncounted, _ = strconv.Atoi(row["uncounted"])
+	t.RetryID, _, _ = strings.Cut(row["retry"], " ")
+	for s := range strings.FieldsSeq(row["events"]) {
+		e, err := events.ParseID(s)
+		if err != nil {
+			return t, fmt.Errorf("task %s: events in its row: %w", id, err)
+		}
+		t.Events = append(t.Events, e)
+	}
+	return t, nil
+}

@@ -1,0 +1,45 @@
+-- release.lua: a worker gives a task back: one that it has not started (it got the dispatch entry
+-- but stops, or has no handler), or one that it runs and cannot finish before it stops.
+--
+-- KEYS  1 task row   2 events   3 leases   4 lock   5 delayed   6 waiting:<queue>   7 ready   8 due:<queue>
+-- ARGV  1 task id   2 attempt   3 token ('': the attempt was not started)
+--       4 the rest of the body, a JSON fragment   5 delay, ms ('': at once)   6 queue
+--       7 entry id in the dispatch stream ('': the attempt was started)
+-- Returns {'ok', state, due at, entry id} | {'fenced', state, attempt of the row}
+--
+-- Repeatable: once released, the row is neither due nor active under this attempt and token.
+local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'label', 'events', 'uncounted', 'priority')
+local attempt = tonumber(ARGV[2])
+local started = ARGV[3] ~= ''
+local from = started and 'active' or 'due'
+if not started then
+  redis.call('XACK', KEYS[8], 'workers', ARGV[7])
+  redis.call('XDEL', KEYS[8], ARGV[7])
+end
+local ours = r[1] == from and
+  (started and tonumber(r[2]) == attempt and r[3] == ARGV[3] or not started and tonumber(r[2]) + 1 == attempt)
+if not ours then return {'fenced', r[1] or '', r[2] or 0} end
+
+local now = clock()
+local data = '{' .. r[4] .. ',"attempt":' .. ARGV[2] .. ',' .. ARGV[4] .. ',"from":"' .. from .. '"'
+local state = 'waiting'
+if ARGV[5] ~= '' then
+  state = 'retrying'
+  data = data .. ',"retryAt":' .. int(now + ARGV[5])
+end
+redis.call('ZREM', KEYS[3], ARGV[1])
+local id, ms = append(KEYS[2], now, 'TaskReleased', ARGV[1], data .. '}')
+local dueAt = int(state == 'retrying' and now + ARGV[5] or ms)
+redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, 'events', r[5] .. ' ' .. id)
+if started then
+  redis.call('HSET', KEYS[1], 'uncounted', int(r[6] + 1))
+  redis.call('HDEL', KEYS[1], 'token')
+  if redis.call('GET', KEYS[4]) == ARGV[3] then redis.call('DEL', KEYS[4]) end
+end
+if state == 'retrying' then
+  redis.call('ZADD', KEYS[5], dueAt, ARGV[1])
+else
+  redis.call('ZADD', KEYS[6], r[7], place(first(r[5]), ARGV[1]))
+  redis.call('SADD', KEYS[7], ARGV[6])
+end
+return {'ok', state, dueAt, id}

@@ -1,0 +1,74 @@
+package eventlog
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tasklog/tasklog/events"
+)
+
+//go:embed start.lua
+var startSource string
+
+var startScript = newScript(startSource)
+
+// ErrUnlocked reports that the caller does not hold the task's mutex. Nothing was recorded: lock
+// and try again.
+var ErrUnlocked = errors.New("the task's mutex is not held")
+
+// Attempt is a task in the hands of a worker, and what fences it.
+type Attempt struct {
+	Task   string
+	Queue  string
+	Number int       // the attempt
+	Token  string    // the value of the mutex
+	Worker string    // its id
+	Entry  events.ID // in the dispatch stream of the queue; zero once started
+}
+
+// Started is what a worker needs to run an attempt.
+type Started struct {
+	events.Label
+	events.Definition
+	Attempts   int       // attempts that count, this one included
+	DueAt      int64     // ms: since when the task could have run
+	LeaseUntil int64     // ms of Redis' clock
+	Event      events.ID // of TaskStarted
+}
+
+// Start appends TaskStarted and opens the lease. The caller holds the mutex of the task with the
+// value a.Token. It returns an ErrFenced when the dispatch entry is out of date (it is removed),
+// and ErrUnlocked when somebody else holds the mutex.
+func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Started, error) {
+	worker, err := events.Fragment(struct {
+		Worker string `json:"worker"`
+	}{a.Worker})
+	if err != nil {
+		return Started{}, fmt.Errorf("start task %s: %w", a.Task, err)
+	}
+	p := l.Of(a.Task)
+	keys := []string{p.Task(a.Task), p.Events, p.Leases, p.Lock(a.Task), p.Due(a.Queue)}
+	r, err := decide(ctx, l.conn.Decide, startScript, keys, a.Task, a.Number, a.Token, ms(lease), a.Worker, worker, a.Entry.String())
+	if err != nil {
+		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, err)
+	}
+	switch r.str(0) {
+	case "unlocked":
+		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, ErrUnlocked)
+	case "stale":
+		fenced := &FencedError{State: events.State(r.str(1)), Attempt: int(r.int(2))}
+		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, fenced)
+	}
+	s := Started{Attempts: int(r.int(3)), DueAt: r.int(4), LeaseUntil: r.int(5), Event: r.id(6)}
+	if err := json.Unmarshal([]byte("{"+r.str(1)+"}"), &s.Label); err != nil {
+		return Started{}, fmt.Errorf("start task %s: label in its row: %w", a.Task, err)
+	}
+	if err := json.Unmarshal([]byte("{"+r.str(2)+"}"), &s.Definition); err != nil {
+		return Started{}, fmt.Errorf("start task %s: definition in its row: %w", a.Task, err)
+	}
+	return s, nil
+}

@@ -1,0 +1,28 @@
+-- sweep.lua: the scheduler looks for attempts whose lease has ended.
+--
+-- KEYS  1 leases   2 swept, the time of the last sweep
+-- ARGV  1 the longest time between sweeps after which leases can be judged, ms
+--       2 lease, ms   3 how many at the most
+-- Returns {now, number of leases given more time, end of the earliest lease or '', tasks with an ended lease …}
+--
+-- If nobody swept for longer than that (Redis or every scheduler was away), the workers could not
+-- extend either: every lease that would end within a lease from now first gets that long.
+-- Repeatable: it appends nothing, and giving time twice is giving it once, later.
+local now = clock()
+local swept = redis.call('GET', KEYS[2])
+if swept and now - swept > tonumber(ARGV[1]) then
+  local short = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. int(now + ARGV[2]), 'LIMIT', 0, ARGV[3])
+  for _, task in ipairs(short) do redis.call('ZADD', KEYS[1], int(now + ARGV[2]), task) end
+  if #short < tonumber(ARGV[3]) then redis.call('SET', KEYS[2], int(now)) end
+  return {int(now), #short, ''}
+end
+redis.call('SET', KEYS[2], int(now))
+local answer = {int(now), 0, ''}
+local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if head[2] then
+  answer[3] = int(head[2])
+  for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', int(now), 'LIMIT', 0, ARGV[3])) do
+    answer[#answer + 1] = task
+  end
+end
+return answer
