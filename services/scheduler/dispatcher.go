@@ -1,0 +1,252 @@
+package scheduler
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+)
+
+const (
+	// idleTick and busyTick bound what a missed wake-up costs: when nothing waits there is none to
+	// miss but the first announcement of a worker, which matters only when something waits.
+	idleTick = 5 * time.Second
+	busyTick = 500 * time.Millisecond
+
+	// presenceTTL is how long a silent worker counts as being there; presenceAge is how old our
+	// knowledge of workers may be while something waits.
+	presenceTTL = 15 * time.Second
+	presenceAge = time.Second
+)
+
+// A dispatcher makes the tasks of one partition due. Two goroutines share it: wake waits for the
+// log to grow, run takes the steps.
+type dispatcher struct {
+	*Scheduler
+	part eventlog.Partition
+
+	woken  chan struct{}  // wake → run: the log has grown
+	seen   chan events.ID // run → wake: everything up to here was there when the last step looked
+	offset time.Duration  // Redis' clock minus ours
+
+	workers   []eventlog.Presence
+	workersAt time.Time // when we asked for them
+	queued    map[string]int
+}
+
+func newDispatcher(s *Scheduler, p eventlog.Partition) *dispatcher {
+	return &dispatcher{
+		Scheduler: s, part: p, queued: map[string]int{},
+		woken: make(chan struct{}, 1), seen: make(chan events.ID, 1),
+	}
+}
+
+// wake tells run when the log has grown beyond what the last step saw. It reads one entry at a
+// time and skips what a step has seen: it wants to know that something happened, not what.
+func (d *dispatcher) wake(ctx context.Context) {
+	var pos events.ID
+	select { // the first step says from where on
+	case <-ctx.Done():
+		return
+	case pos = <-d.seen:
+	}
+	for failures := 0; ctx.Err() == nil; {
+		entries, err := d.log.Follow(ctx, d.part, pos, 1, eventlog.MaxBlock)
+		if err != nil {
+			d.failed(ctx, "wake", d.part, failures, err)
+			failures++
+			continue
+		}
+		failures = 0
+		if len(entries) == 0 {
+			continue
+		}
+		pos = entries[len(entries)-1].ID
+		select {
+		case <-d.seen: // of a step that began before this event
+		default:
+		}
+		d.woken <- struct{}{}
+		select {
+		case <-ctx.Done():
+			return
+		case seen := <-d.seen:
+			if seen.Compare(pos) > 0 {
+				pos = seen
+			}
+		}
+	}
+}
+
+// run takes a step at each wake-up, at each due time and at each tick, until ctx ends.
+func (d *dispatcher) run(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		next, seen, err := d.step(ctx)
+		if err != nil {
+			d.failed(ctx, "dispatcher", d.part, failures, err)
+			failures++
+			continue
+		}
+		failures = 0
+		select {
+		case <-d.seen:
+		default:
+		}
+		d.seen <- seen
+		if next <= 0 {
+			continue
+		}
+		t := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+		case <-d.woken:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+	select { // let wake go, if it waits to be heard
+	case <-d.woken:
+	default:
+	}
+}
+
+// sight is what a step found in Redis.
+type sight struct {
+	now     time.Time        // Redis' clock
+	overdue []string         // delayed tasks whose time has come, a page of them
+	nextDue int64            // ms: the earliest due time in delayed, 0 when there is none
+	ready   []string         // queues with something waiting, not paused
+	queued  map[string]int64 // entries in their dispatch streams, as far as known
+}
+
+// step promotes what is due and dispatches what fits. It returns how long nothing is to be done
+// unless an event comes, and up to where it has seen the log.
+func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.ID, err error) {
+	s, err := d.look(ctx)
+	if err != nil {
+		return 0, seen, err
+	}
+	// Every event of an earlier millisecond was in the log before we looked.
+	seen = events.ID{Ms: s.now.UnixMilli() - 1, Seq: events.MaxID.Seq}
+	promoted, err := d.promote(ctx, s.overdue)
+	if err != nil {
+		return 0, seen, err
+	}
+	again := promoted > 0 // they wait now: dispatch them with the next look
+	for _, queue := range s.ready {
+		more, err := d.dispatch(ctx, queue, s)
+		if err != nil {
+			return 0, seen, err
+		}
+		again = again || more
+	}
+	if again {
+		return 0, seen, nil
+	}
+	next = idleTick
+	if len(s.ready) > 0 {
+		next = busyTick
+	}
+	if s.nextDue > 0 {
+		untilDue := time.UnixMilli(s.nextDue).Sub(time.Now().Add(d.offset))
+		next = min(next, max(untilDue, 200*time.Microsecond))
+	}
+	return next, seen, nil
+}
+
+// look reads in one round trip what there is to do.
+func (d *dispatcher) look(ctx context.Context) (sight, error) {
+	pipe := d.log.Conn().Decide.Pipeline()
+	asked := time.Now()
+	clock := pipe.Time(ctx)
+	limit := asked.Add(d.offset + 5*time.Millisecond).UnixMilli() // the script asks the clock itself
+	overdue := pipe.ZRangeArgs(ctx, redis.ZRangeArgs{
+		Key: d.part.Delayed, ByScore: true, Start: "-inf", Stop: strconv.FormatInt(limit, 10), Count: eventlog.MaxItems,
+	})
+	first := pipe.ZRangeWithScores(ctx, d.part.Delayed, 0, 0)
+	ready := pipe.SMembers(ctx, d.part.Ready)
+	paused := pipe.SMembers(ctx, d.part.Paused)
+	lengths := map[string]*redis.IntCmd{}
+	for queue := range d.queued {
+		lengths[queue] = pipe.XLen(ctx, d.part.Due(queue))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return sight{}, err
+	}
+	now := clock.Val()
+	d.offset = now.Sub(asked.Add(time.Since(asked) / 2))
+	s := sight{now: now, overdue: overdue.Val(), queued: map[string]int64{}}
+	if z := first.Val(); len(z) > 0 {
+		s.nextDue = int64(z[0].Score)
+	}
+	for _, queue := range ready.Val() {
+		if !slices.Contains(paused.Val(), queue) {
+			s.ready = append(s.ready, queue)
+		}
+	}
+	for queue, n := range lengths {
+		s.queued[queue] = n.Val()
+	}
+	d.queued = map[string]int{}
+	for _, queue := range s.ready {
+		d.queued[queue] = 0
+	}
+	return s, nil
+}
+
+// dispatch hands the best waiting tasks of a queue to its dispatch stream, as many as its workers
+// can hold. A stream that is three quarters full is left alone: its workers are busy, their next
+// event wakes us, and fewer, larger steps cost Redis less. It reports whether there is more to do
+// at once.
+func (d *dispatcher) dispatch(ctx context.Context, queue string, s sight) (more bool, err error) {
+	credit, err := d.credit(ctx, queue, s.now)
+	if err != nil || credit == 0 {
+		return false, err
+	}
+	room := credit - int(s.queued[queue])
+	if room < max(1, credit/4) {
+		return false, nil
+	}
+	n := min(room, eventlog.MaxItems)
+	members, err := d.log.Conn().Decide.ZRange(ctx, d.part.Waiting(queue), 0, int64(n-1)).Result()
+	if err != nil || len(members) == 0 {
+		return false, err
+	}
+	done, err := d.log.Due(ctx, d.part, queue, credit, members)
+	if err != nil {
+		return false, err
+	}
+	d.metrics.dispatched.Add(float64(done.Done))
+	return done.Done == eventlog.MaxItems && done.Room > 0, nil
+}
+
+// credit is how many tasks the workers of a queue can run at once: so many may lie in its dispatch
+// stream, and an urgent task overtakes all others.
+func (d *dispatcher) credit(ctx context.Context, queue string, now time.Time) (int, error) {
+	credit := d.capacity(queue, now)
+	age := time.Since(d.workersAt)
+	if age < presenceAge && (credit > 0 || age < presenceAge/4) {
+		return credit, nil
+	}
+	workers, err := d.log.Present(ctx, d.part)
+	if err != nil {
+		return 0, err
+	}
+	d.workers, d.workersAt = workers, time.Now()
+	return d.capacity(queue, now), nil
+}
+
+func (d *dispatcher) capacity(queue string, now time.Time) (n int) {
+	since := now.Add(-presenceTTL).UnixMilli()
+	for _, w := range d.workers {
+		if w.SeenAt >= since && (len(w.Queues) == 0 || slices.Contains(w.Queues, queue)) {
+			n += w.Concurrency
+		}
+	}
+	return n
+}

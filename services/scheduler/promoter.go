@@ -1,0 +1,34 @@
+package scheduler
+
+import (
+	"context"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
+)
+
+// promote moves delayed tasks to the waiting ones of their queues and returns how many went.
+// The script leaves alone what is not due yet by Redis' clock.
+func (d *dispatcher) promote(ctx context.Context, ids []string) (moved int, err error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	tasks, err := d.log.Tasks(ctx, d.part, ids)
+	if err != nil {
+		return 0, err
+	}
+	byQueue := map[string][]eventlog.Promotion{}
+	for _, t := range tasks {
+		byQueue[t.Queue] = append(byQueue[t.Queue], eventlog.Promotion{
+			Task: t.ID, Queue: t.Queue, Priority: t.Priority, Requested: t.Events[0],
+		})
+	}
+	for queue, list := range byQueue {
+		n, err := d.log.Promote(ctx, d.part, queue, list)
+		if err != nil {
+			return moved, err
+		}
+		moved += n
+	}
+	d.metrics.promoted.Add(float64(moved))
+	return moved, nil
+}

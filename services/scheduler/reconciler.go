@@ -1,0 +1,98 @@
+package scheduler
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+)
+
+// pagesPerTick bounds how much of a pass over all rows one tick takes.
+const pagesPerTick = 10
+
+// A pass is one walk of the reconciler over all rows of a partition.
+type pass struct {
+	cursor uint64
+	began  events.ID // the end of the log when the pass began
+	live   bool      // it met a task that is not final
+}
+
+// reconcile walks over the rows, a few pages at a time, until ctx ends. It starts from the rows and
+// not from the ledgers, because what a ledger lost it cannot tell. When a whole pass met final tasks
+// only and the log has not grown since, there is nothing that could be lost, and it rests.
+func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
+	var now, done pass
+	rested := false
+	for failures := 0; ctx.Err() == nil; {
+		end, err := s.log.Last(ctx, p)
+		if err == nil && rested && end == done.began && !done.live {
+			pause(ctx, s.cfg.ReconcileEvery)
+			continue
+		}
+		for i := 0; i < pagesPerTick && err == nil; i++ {
+			if now.cursor == 0 {
+				now = pass{began: end}
+			}
+			if err = s.reconcilePage(ctx, p, &now); err == nil && now.cursor == 0 {
+				done, rested = now, true
+				break
+			}
+		}
+		if err != nil {
+			s.failed(ctx, "reconciler", p, failures, err)
+			failures++
+			continue
+		}
+		failures = 0
+		pause(ctx, s.cfg.ReconcileEvery)
+	}
+}
+
+// reconcilePage mends one page of rows.
+func (s *Scheduler) reconcilePage(ctx context.Context, p eventlog.Partition, now *pass) error {
+	view := s.log.Conn().View
+	prefix := p.Task("")
+	keys, cursor, err := view.Scan(ctx, now.cursor, escapeGlob(prefix)+"*", eventlog.MaxItems).Result()
+	if err != nil {
+		return err
+	}
+	rows, err := view.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, key := range keys {
+			pipe.HMGet(ctx, key, "state", "queue")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, cmd := range rows {
+		values := cmd.(*redis.SliceCmd).Val()
+		state, _ := values[0].(string)
+		queue, _ := values[1].(string)
+		if state == "" || events.State(state).Final() {
+			continue
+		}
+		now.live = true
+		task := strings.TrimPrefix(keys[i], prefix)
+		mended, err := s.log.Mend(ctx, p, task, queue)
+		if err != nil {
+			return err
+		}
+		if mended != "" {
+			s.metrics.mended.WithLabelValues(mended).Inc()
+			s.slog.LogAttrs(ctx, slog.LevelWarn, "a lost ledger entry was put back",
+				slog.String("ledger", mended), slog.String("task", task), slog.String("queue", queue))
+		}
+	}
+	now.cursor = cursor
+	return nil
+}
+
+// escapeGlob makes a pattern of SCAN out of a literal.
+func escapeGlob(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
+}

@@ -1,0 +1,137 @@
+// Package scheduler decides when a task may run: it turns delays and priorities into TaskDue.
+//
+// # The processes
+//
+//	promoter    moves what is due from delayed to waiting:<queue>
+//	dispatcher  hands the best of waiting:<queue> to due:<queue>, as fast as workers take it
+//	sweeper     ends attempts whose worker stopped extending its lease
+//	reconciler  holds the rows against the ledgers and puts back what was lost
+//
+// # Guarantees
+//
+// No task is due early. Any number of schedulers may run: every step is one atomic script that
+// checks what it was told. An attempt ends once. At idle nothing is polled: a step happens at the
+// next event of the log, or at the next due time.
+//
+// # Time
+//
+// Redis' clock alone. If it goes back, nothing becomes due until it has caught up.
+//
+// # Failure
+//
+// Redis away: a step is tried again, none is skipped, for each starts from what Redis holds and
+// not from what happened before. This process killed: any other one goes on. All of them away for
+// longer than two sweeps, or Redis: every running attempt first gets one more lease.
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
+)
+
+// Config says how the scheduler judges workers.
+type Config struct {
+	// LeaseTTL is how long an attempt lives without an extension before it counts as abandoned.
+	// It must be what the workers use. Zero means 30 s; under 1 s is an error.
+	LeaseTTL time.Duration `env:"TASKLOG_LEASE_TTL" usage:"how long an attempt lives without a heartbeat"`
+	// ReconcileEvery is the time between two pages of the reconciler. Zero means 3 s.
+	ReconcileEvery time.Duration `env:"TASKLOG_RECONCILE_EVERY" usage:"time between two pages of the reconciler"`
+}
+
+func (c Config) withDefaults() Config {
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = 30 * time.Second
+	}
+	if c.ReconcileEvery == 0 {
+		c.ReconcileEvery = 3 * time.Second
+	}
+	return c
+}
+
+// Scheduler runs the four processes for every partition.
+type Scheduler struct {
+	log     *eventlog.Log
+	cfg     Config
+	slog    *slog.Logger
+	metrics metrics
+}
+
+// New returns a scheduler. reg may be nil: then nothing is measured.
+func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*Scheduler, error) {
+	cfg = cfg.withDefaults()
+	if cfg.LeaseTTL < time.Second {
+		return nil, fmt.Errorf("lease TTL %s: a pause of Redis would re-run what is running; want 1s or more", cfg.LeaseTTL)
+	}
+	return &Scheduler{log: log, cfg: cfg, slog: logger, metrics: newMetrics(reg)}, nil
+}
+
+// Run blocks until ctx ends and everything it started is over, at the latest some
+// eventlog.MaxBlock later. It returns nil.
+func (s *Scheduler) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, p := range s.log.Partitions() {
+		d := newDispatcher(s, p)
+		for _, process := range []func(context.Context){
+			d.wake, d.run,
+			func(ctx context.Context) { s.sweep(ctx, p) },
+			func(ctx context.Context) { s.reconcile(ctx, p) },
+		} {
+			wg.Go(func() { process(ctx) })
+		}
+	}
+	wg.Wait()
+	return nil
+}
+
+// failed reports a step that will be tried again, and waits before that: longer each time in a
+// row, a second at the most.
+func (s *Scheduler) failed(ctx context.Context, process string, p eventlog.Partition, inARow int, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	s.metrics.failures.WithLabelValues(process).Inc()
+	s.slog.LogAttrs(ctx, slog.LevelWarn, "step failed and is tried again",
+		slog.String("process", process), slog.Int("partition", p.N), slog.Any("error", err))
+	pause(ctx, min(time.Second, 20*time.Millisecond<<min(inARow, 6)))
+}
+
+// pause waits for d, or for ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// metrics counts what the scheduler does.
+type metrics struct {
+	promoted, dispatched, abandoned, spared prometheus.Counter
+	mended, failures                        *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	counter := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Namespace: "tasklog", Subsystem: "scheduler", Name: name, Help: help}
+	}
+	m := metrics{
+		promoted:   prometheus.NewCounter(counter("promoted_total", "Delayed tasks whose due time came.")),
+		dispatched: prometheus.NewCounter(counter("dispatched_total", "TaskDue events appended.")),
+		abandoned:  prometheus.NewCounter(counter("abandoned_total", "Attempts ended because their lease ended.")),
+		spared:     prometheus.NewCounter(counter("spared_total", "Leases given one more term because nobody had swept.")),
+		mended:     prometheus.NewCounterVec(counter("mended_total", "Ledger entries put back from rows."), []string{"ledger"}),
+		failures:   prometheus.NewCounterVec(counter("step_failures_total", "Steps that failed and were tried again."), []string{"process"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.promoted, m.dispatched, m.abandoned, m.spared, m.mended, m.failures)
+	}
+	return m
+}
