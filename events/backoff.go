@@ -11,7 +11,7 @@ import (
 type Backoff struct {
 	Type       string   `json:"type,omitempty"`       // "exponential" or "fixed"; empty: exponential
 	DelayMs    int64    `json:"delayMs,omitempty"`    // 0: 1000
-	MaxDelayMs int64    `json:"maxDelayMs,omitempty"` // 0: 3 600 000
+	MaxDelayMs int64    `json:"maxDelayMs,omitempty"` // 0: 3 600 000, or delayMs if that is more
 	Jitter     *float64 `json:"jitter,omitempty"`     // 0 … 1; nil: 0.2
 }
 
@@ -50,6 +50,7 @@ func (b Backoff) Delay(n int, dice float64) time.Duration {
 	if b.DelayMs > 0 {
 		base = time.Duration(b.DelayMs) * time.Millisecond
 	}
+	limit = max(limit, base)
 	if b.MaxDelayMs > 0 {
 		limit = time.Duration(b.MaxDelayMs) * time.Millisecond
 	}

@@ -112,6 +112,9 @@ func DecodeData(typ Type, version int, data []byte) (Data, error) {
 
 func unmarshal[D Data](data []byte) (Data, error) {
 	var d D
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+		return nil, fmt.Errorf("%s: its body is not a JSON object", d.Type()) // null would pass
+	}
 	if err := json.Unmarshal(data, &d); err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Type(), err)
 	}

@@ -154,8 +154,8 @@ type TaskCancelled struct {
 type TaskRetryRequested struct {
 	Label
 	By        string `json:"by"`
+	RequestID string `json:"requestId,omitempty"` // the token that tells a repeat from another retry
 	From      State  `json:"from"`
-	RequestID string `json:"requestId,omitempty"`
 }
 
 // QueuePaused says that nothing of the queue becomes due until QueueResumed.

@@ -20,18 +20,18 @@ var MaxID = ID{Ms: 1<<63 - 1, Seq: 1<<64 - 1}
 // ParseID reads "1764000000000-3". A missing "-3" means sequence 0, as Redis reads it.
 func ParseID(s string) (ID, error) {
 	left, right, found := strings.Cut(s, "-")
-	ms, err := strconv.ParseInt(left, 10, 64)
-	if err != nil || ms < 0 {
+	ms, err := strconv.ParseUint(left, 10, 63)
+	if err != nil {
 		return ID{}, fmt.Errorf("entry id %q: want milliseconds-sequence, such as 1764000000000-0", s)
 	}
 	if !found {
-		return ID{Ms: ms}, nil
+		return ID{Ms: int64(ms)}, nil
 	}
 	seq, err := strconv.ParseUint(right, 10, 64)
 	if err != nil {
 		return ID{}, fmt.Errorf("entry id %q: want milliseconds-sequence, such as 1764000000000-0", s)
 	}
-	return ID{Ms: ms, Seq: seq}, nil
+	return ID{Ms: int64(ms), Seq: seq}, nil
 }
 
 // String is the form that Redis prints.

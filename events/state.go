@@ -116,12 +116,16 @@ type Task struct {
 	// Invariant: 0 <= Uncounted <= Attempt, Attempt-Uncounted <= MaxAttempts.
 	Attempt   int
 	Uncounted int
-	Token     string // of the last attempt; empty when another than its worker ended it
+	Token     string // of the last attempt; see ReleasedToken, and empty when the attempt was abandoned or cancelled
 	Worker    string // of the last attempt
 	RetryID   string // requestId of the last requested retry
 
 	Events []ID // every event of the task, in order
 }
+
+// ReleasedToken is what a task keeps of the token of an attempt that was given back: it fences
+// that attempt, and still tells a repeated release from a foreign one.
+func ReleasedToken(token string) string { return "released " + token }
 
 // Attempts returns how many attempts count against MaxAttempts.
 func (t Task) Attempts() int { return t.Attempt - t.Uncounted }
@@ -133,17 +137,29 @@ var ErrIllegal = errors.New("illegal event")
 // Evolve returns the task as it is after e, or ErrIllegal if e cannot follow t.
 // It is the whole truth about legal order: the scripts enforce its table.
 func (t Task) Evolve(e Event) (Task, error) {
+	if e.Data == nil {
+		return t, fmt.Errorf("%w: %s has no body", ErrIllegal, e.ID)
+	}
 	if !slices.Contains(Transitions[e.Data.Type()], t.State) {
 		return t, illegal(t, e, "not from this state")
 	}
 	if t.State != StateNone && From(e.Data) != t.State {
-		return t, illegal(t, e, fmt.Sprintf("it claims to leave %s", From(e.Data)))
+		return t, illegal(t, e, fmt.Sprintf("it claims to leave %s", stateName(From(e.Data))))
+	}
+	if t.State != StateNone && e.Task != t.ID {
+		return t, illegal(t, e, fmt.Sprintf("it is not about task %s", t.ID))
+	}
+	if n := len(t.Events); n > 0 && e.ID.Compare(t.Events[n-1]) <= 0 {
+		return t, illegal(t, e, fmt.Sprintf("it does not lie after %s", t.Events[n-1]))
 	}
 	next := t
 	next.State = Next(e.Data)
 	next.Events = append(slices.Clip(t.Events), e.ID)
 	switch d := e.Data.(type) {
 	case TaskRequested:
+		if d.MaxAttempts < 1 {
+			return t, illegal(t, e, fmt.Sprintf("maxAttempts %d allows none", d.MaxAttempts))
+		}
 		next.ID, next.Label, next.Definition, next.DueAt = e.Task, d.Label, d.Definition, d.DueAt
 	case TaskDue:
 		if d.Attempt != t.Attempt+1 {
@@ -155,9 +171,6 @@ func (t Task) Evolve(e Event) (Task, error) {
 	case TaskStarted:
 		if d.Attempt != t.Attempt+1 {
 			return t, illegal(t, e, fmt.Sprintf("attempt %d does not follow %d", d.Attempt, t.Attempt))
-		}
-		if d.Attempt-t.Uncounted > t.MaxAttempts {
-			return t, illegal(t, e, fmt.Sprintf("attempt %d of %d", d.Attempt-t.Uncounted, t.MaxAttempts))
 		}
 		next.Attempt, next.Token, next.Worker = d.Attempt, d.Token, d.Worker
 	case TaskCompleted:
@@ -186,7 +199,9 @@ func (t Task) Evolve(e Event) (Task, error) {
 			if err := t.holds(e, d.Attempt, d.Worker); err != nil {
 				return t, err
 			}
-			next.Uncounted, next.Token = t.Uncounted+1, ""
+			next.Uncounted, next.Token = t.Uncounted+1, ReleasedToken(t.Token)
+		} else if d.Attempt != t.Attempt+1 {
+			return t, illegal(t, e, fmt.Sprintf("attempt %d is not the one that is due", d.Attempt))
 		}
 		if next.DueAt = e.ID.Ms; d.RetryAt > 0 {
 			next.DueAt = d.RetryAt

@@ -7,7 +7,7 @@
 --
 -- Fenced by the row and not by the lock: a lock that merely expired, with nobody else started,
 -- costs nothing. Repeatable: a row that has this token but is not active was ended by this very
--- call, because whoever else ends an attempt clears the token. The lease goes first: after a
+-- call, because whoever else ends an attempt changes the token. The lease goes first: after a
 -- ZREM Redis lets the script write even when it is out of memory, and what runs must be able to end.
 local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'label', 'events', 'dueAt')
 if tonumber(r[2] or 0) ~= tonumber(ARGV[2]) or r[3] ~= ARGV[3] then

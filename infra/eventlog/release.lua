@@ -7,18 +7,28 @@
 --       7 entry id in the dispatch stream ('': the attempt was started)
 -- Returns {'ok', state, due at, entry id} | {'fenced', state, attempt of the row}
 --
--- Repeatable: once released, the row is neither due nor active under this attempt and token.
-local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'label', 'events', 'uncounted', 'priority')
+-- Repeatable: a row whose token says that this attempt was released answers as it stands now; an
+-- attempt that was not started is released by whoever removes its dispatch entry, and that happens
+-- once. The ledgers go first: after a write Redis lets the script append even when it is out of
+-- memory, and a worker that stops must be able to let go.
+local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'label', 'events', 'uncounted', 'priority', 'dueAt')
 local attempt = tonumber(ARGV[2])
 local started = ARGV[3] ~= ''
 local from = started and 'active' or 'due'
-if not started then
+local fenced = {'fenced', r[1] or '', r[2] or 0}
+if not r[1] then return fenced end
+if started then
+  if tonumber(r[2]) ~= attempt then return fenced end
+  if r[3] == 'released ' .. ARGV[3] then return {'ok', r[1], r[8], last(r[5])} end
+  if r[1] ~= 'active' or r[3] ~= ARGV[3] then return fenced end
+  redis.call('ZREM', KEYS[3], ARGV[1])
+else
   redis.call('XACK', KEYS[8], 'workers', ARGV[7])
-  redis.call('XDEL', KEYS[8], ARGV[7])
+  local removed = redis.call('XDEL', KEYS[8], ARGV[7])
+  if tonumber(r[2]) + 1 ~= attempt then return fenced end
+  if removed == 0 then return {'ok', r[1], r[8], last(r[5])} end
+  if r[1] ~= 'due' then return fenced end
 end
-local ours = r[1] == from and
-  (started and tonumber(r[2]) == attempt and r[3] == ARGV[3] or not started and tonumber(r[2]) + 1 == attempt)
-if not ours then return {'fenced', r[1] or '', r[2] or 0} end
 
 local now = clock()
 local data = '{' .. r[4] .. ',"attempt":' .. ARGV[2] .. ',' .. ARGV[4] .. ',"from":"' .. from .. '"'
@@ -27,13 +37,11 @@ if ARGV[5] ~= '' then
   state = 'retrying'
   data = data .. ',"retryAt":' .. int(now + ARGV[5])
 end
-redis.call('ZREM', KEYS[3], ARGV[1])
 local id, ms = append(KEYS[2], now, 'TaskReleased', ARGV[1], data .. '}')
 local dueAt = int(state == 'retrying' and now + ARGV[5] or ms)
 redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, 'events', r[5] .. ' ' .. id)
 if started then
-  redis.call('HSET', KEYS[1], 'uncounted', int(r[6] + 1))
-  redis.call('HDEL', KEYS[1], 'token')
+  redis.call('HSET', KEYS[1], 'uncounted', int(r[6] + 1), 'token', 'released ' .. ARGV[3])
   if redis.call('GET', KEYS[4]) == ARGV[3] then redis.call('DEL', KEYS[4]) end
 end
 if state == 'retrying' then
