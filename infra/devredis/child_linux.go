@@ -1,0 +1,9 @@
+package devredis
+
+import "syscall"
+
+// private keeps the child out of our process group, so that a Ctrl-C reaches us alone and the
+// child ends last, and ends it when we are killed.
+func private() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+}
