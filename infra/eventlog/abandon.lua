@@ -24,7 +24,7 @@ if ARGV[4] ~= '' then
   data = data .. ',"retryAt":' .. dueAt
 end
 redis.call('ZREM', KEYS[3], ARGV[1])
-local id = append(KEYS[2], now, 'TaskFailed', ARGV[1], data .. '}')
+local id = append(KEYS[2], 'TaskFailed', ARGV[1], data .. '}')
 redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, 'events', r[5] .. ' ' .. id)
 redis.call('HDEL', KEYS[1], 'token')
 if state == 'retrying' then redis.call('ZADD', KEYS[5], dueAt, ARGV[1]) end

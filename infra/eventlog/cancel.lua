@@ -14,7 +14,7 @@ if r[1] == 'cancelled' then return {'ok', last(r[4])} end
 if r[1] == 'completed' or r[1] == 'failed' then return {'refused', r[1]} end
 if r[2] ~= ARGV[2] then return {'moved', r[2]} end
 
-local id = append(KEYS[2], clock(), 'TaskCancelled', ARGV[1], '{' .. r[3] .. ',' .. ARGV[3] .. ',"from":"' .. r[1] .. '"}')
+local id = append(KEYS[2], 'TaskCancelled', ARGV[1], '{' .. r[3] .. ',' .. ARGV[3] .. ',"from":"' .. r[1] .. '"}')
 redis.call('HSET', KEYS[1], 'state', 'cancelled', 'events', r[4] .. ' ' .. id)
 if r[1] == 'active' then
   redis.call('HDEL', KEYS[1], 'token')

@@ -11,23 +11,24 @@
 if redis.call('SISMEMBER', KEYS[5], ARGV[1]) == 1 then return {0, 0, 1} end
 local room = tonumber(ARGV[2]) - redis.call('XLEN', KEYS[3])
 local now = clock()
+local at = int(now) .. '-*' -- the event is as old as the clock that it was judged by: never early
 local done = 0
 for i = 3, #ARGV do
   if room <= 0 then break end
   local member, row = ARGV[i], KEYS[i + 3]
-  if redis.call('ZSCORE', KEYS[2], member) then
+  local r = redis.call('HMGET', row, 'state', 'attempt', 'priority', 'dueAt', 'label', 'events')
+  local legal = r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying'
+  local early = legal and tonumber(r[4]) > now
+  if not early and redis.call('ZREM', KEYS[2], member) == 1 and legal then
     local task = string.sub(member, 26) -- what follows 13 digits, '-', 10 digits, ':'
-    local r = redis.call('HMGET', row, 'state', 'attempt', 'priority', 'dueAt', 'label', 'events')
-    local legal = r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying'
-    if legal and tonumber(r[4]) <= now then
-      local attempt = int(r[2] + 1)
-      local id = append(KEYS[1], now, 'TaskDue', task, '{' .. r[5] .. ',"attempt":' .. attempt ..
-        ',"priority":' .. r[3] .. ',"dueAt":' .. r[4] .. ',"from":"' .. r[1] .. '"}')
-      redis.call('XADD', KEYS[3], id, 'task', task, 'attempt', attempt)
-      redis.call('HSET', row, 'state', 'due', 'events', r[6] .. ' ' .. id)
-      room, done = room - 1, done + 1
-    end
-    if not legal or tonumber(r[4]) <= now then redis.call('ZREM', KEYS[2], member) end
+    local attempt = int((r[2] or 0) + 1)
+    local data = '{' .. r[5] .. ',"attempt":' .. attempt ..
+      ',"priority":' .. r[3] .. ',"dueAt":' .. r[4] .. ',"from":"' .. r[1] .. '"}'
+    local id = redis.pcall('XADD', KEYS[1], at, 'type', 'TaskDue', 'task', task, 'v', '1', 'data', data)
+    if type(id) == 'table' then id = append(KEYS[1], 'TaskDue', task, data) end -- the log is ahead of the clock
+    redis.call('XADD', KEYS[3], id, 'task', task, 'attempt', attempt)
+    redis.call('HSET', row, 'state', 'due', 'events', r[6] .. ' ' .. id)
+    room, done = room - 1, done + 1
   end
 end
 if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('SREM', KEYS[4], ARGV[1]) end

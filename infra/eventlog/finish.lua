@@ -15,18 +15,17 @@ if tonumber(r[2] or 0) ~= tonumber(ARGV[2]) or r[3] ~= ARGV[3] then
 end
 if r[1] ~= 'active' then return {'ok', r[1], r[6], last(r[5])} end
 
-local now = clock()
 local dueAt, state = r[6], 'completed'
 local data = '{' .. r[4] .. ',"attempt":' .. ARGV[2] .. ',' .. ARGV[5]
 if ARGV[6] ~= '' then
-  state, dueAt = 'retrying', int(now + ARGV[6])
+  state, dueAt = 'retrying', int(clock() + ARGV[6])
   data = data .. ',"retryAt":' .. dueAt
 elseif ARGV[4] == 'TaskFailed' then
   state = 'failed'
 end
 
 redis.call('ZREM', KEYS[3], ARGV[1])
-local id = append(KEYS[2], now, ARGV[4], ARGV[1], data .. '}')
+local id = append(KEYS[2], ARGV[4], ARGV[1], data .. '}')
 redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, 'events', r[5] .. ' ' .. id)
 if state == 'retrying' then redis.call('ZADD', KEYS[5], dueAt, ARGV[1]) end
 if redis.call('GET', KEYS[4]) == ARGV[3] then redis.call('DEL', KEYS[4]) end

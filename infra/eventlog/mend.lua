@@ -25,7 +25,7 @@ if r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying' then
 elseif r[1] == 'due' then
   local id = last(r[5])
   if #redis.call('XRANGE', KEYS[5], id, id) > 0 then return '' end
-  local attempt = int(r[6] + 1)
+  local attempt = int((r[6] or 0) + 1)
   local added = redis.pcall('XADD', KEYS[5], id, 'task', ARGV[1], 'attempt', attempt)
   if type(added) == 'table' then -- newer entries stand behind the lost one
     local found = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 200)

@@ -8,7 +8,7 @@
 local paused = redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1
 if paused == (ARGV[2] == 'QueuePaused') then return {0} end
 
-append(KEYS[1], clock(), ARGV[2], '', ARGV[3])
+append(KEYS[1], ARGV[2], '', ARGV[3])
 redis.call('SADD', KEYS[5], ARGV[1])
 if paused then
   redis.call('SREM', KEYS[2], ARGV[1])

@@ -25,7 +25,7 @@ if started then
 else
   redis.call('XACK', KEYS[8], 'workers', ARGV[7])
   local removed = redis.call('XDEL', KEYS[8], ARGV[7])
-  if tonumber(r[2]) + 1 ~= attempt then return fenced end
+  if (r[2] or 0) + 1 ~= attempt then return fenced end
   if removed == 0 then return {'ok', r[1], r[8], last(r[5])} end
   if r[1] ~= 'due' then return fenced end
 end
@@ -37,11 +37,11 @@ if ARGV[5] ~= '' then
   state = 'retrying'
   data = data .. ',"retryAt":' .. int(now + ARGV[5])
 end
-local id, ms = append(KEYS[2], now, 'TaskReleased', ARGV[1], data .. '}')
-local dueAt = int(state == 'retrying' and now + ARGV[5] or ms)
+local id = append(KEYS[2], 'TaskReleased', ARGV[1], data .. '}')
+local dueAt = state == 'retrying' and int(now + ARGV[5]) or msOf(id)
 redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, 'events', r[5] .. ' ' .. id)
 if started then
-  redis.call('HSET', KEYS[1], 'uncounted', int(r[6] + 1), 'token', 'released ' .. ARGV[3])
+  redis.call('HSET', KEYS[1], 'uncounted', int((r[6] or 0) + 1), 'token', 'released ' .. ARGV[3])
   if redis.call('GET', KEYS[4]) == ARGV[3] then redis.call('DEL', KEYS[4]) end
 end
 if state == 'retrying' then

@@ -16,25 +16,34 @@ if row[1] then
 end
 
 local now = clock()
-local delay = tonumber(ARGV[3])
-if ARGV[4] ~= '' then delay = math.max(0, tonumber(ARGV[4]) - now) end
+local delay = 0
+if ARGV[4] ~= '' then
+  delay = math.max(0, ARGV[4] - now)
+elseif ARGV[3] ~= '0' then
+  delay = tonumber(ARGV[3])
+end
 local dueAt = int(now + delay)
 
 local data = '{' .. ARGV[7] .. ',' .. ARGV[8] .. ',"dueAt":' .. dueAt
 if delay > 0 then data = data .. ',"delayMs":' .. int(delay) end
-local id = append(KEYS[2], now, 'TaskRequested', ARGV[1], data .. '}')
+local id = append(KEYS[2], 'TaskRequested', ARGV[1], data .. '}')
 
 local state = delay > 0 and 'delayed' or 'waiting'
-redis.call('HSET', KEYS[1], 'state', state, 'attempt', 0, 'uncounted', 0, 'priority', ARGV[5],
-  'dueAt', dueAt, 'queue', ARGV[6], 'label', ARGV[7], 'def', ARGV[8], 'events', id)
-if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'request', ARGV[2]) end
+if ARGV[2] == '' then
+  redis.call('HSET', KEYS[1], 'state', state, 'priority', ARGV[5], 'dueAt', dueAt, 'queue', ARGV[6],
+    'label', ARGV[7], 'def', ARGV[8], 'events', id)
+else
+  redis.call('HSET', KEYS[1], 'state', state, 'priority', ARGV[5], 'dueAt', dueAt, 'queue', ARGV[6],
+    'label', ARGV[7], 'def', ARGV[8], 'events', id, 'request', ARGV[2])
+end
+local news = true -- a queue that has something waiting is known
 if delay > 0 then
   redis.call('ZADD', KEYS[3], dueAt, ARGV[1])
 else
   redis.call('ZADD', KEYS[4], ARGV[5], place(id, ARGV[1]))
-  redis.call('SADD', KEYS[5], ARGV[6])
+  news = redis.call('SADD', KEYS[5], ARGV[6]) == 1
 end
-if redis.call('SADD', KEYS[6], ARGV[6]) == 1 then
+if news and redis.call('SADD', KEYS[6], ARGV[6]) == 1 then
   redis.call('PUBLISH', ARGV[9], 'queue ' .. ARGV[6])
 end
 return {0, state, dueAt, id, ARGV[6]}

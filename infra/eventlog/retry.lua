@@ -12,9 +12,8 @@ if request == ARGV[3] then return {'ok', id} end
 if r[1] ~= 'failed' and r[1] ~= 'cancelled' then return {'refused', r[1]} end
 if r[2] ~= ARGV[2] then return {'moved', r[2]} end
 
-local ms
-id, ms = append(KEYS[2], clock(), 'TaskRetryRequested', ARGV[1], '{' .. r[3] .. ',' .. ARGV[4] .. ',"from":"' .. r[1] .. '"}')
-redis.call('HSET', KEYS[1], 'state', 'waiting', 'uncounted', r[5], 'dueAt', int(ms),
+id = append(KEYS[2], 'TaskRetryRequested', ARGV[1], '{' .. r[3] .. ',' .. ARGV[4] .. ',"from":"' .. r[1] .. '"}')
+redis.call('HSET', KEYS[1], 'state', 'waiting', 'uncounted', r[5] or '0', 'dueAt', msOf(id),
   'retry', ARGV[3] .. ' ' .. id, 'events', r[4] .. ' ' .. id)
 redis.call('ZADD', KEYS[3], r[6], place(first(r[4]), ARGV[1]))
 redis.call('SADD', KEYS[4], ARGV[2])

@@ -14,7 +14,7 @@ local now = clock()
 local expiry = int(now + ARGV[4])
 
 local function answer(id)
-  return {'ok', r[5], r[6], attempt - r[7], r[4], expiry, id}
+  return {'ok', r[5], r[6], attempt - (r[7] or 0), r[4], expiry, id}
 end
 local function settle()
   redis.call('XACK', KEYS[5], 'workers', ARGV[7])
@@ -24,13 +24,13 @@ end
 if r[1] == 'active' and tonumber(r[2]) == attempt and r[3] == ARGV[3] then
   return answer(last(r[8]))
 end
-if r[1] ~= 'due' or tonumber(r[2]) + 1 ~= attempt then
+if r[1] ~= 'due' or (r[2] or 0) + 1 ~= attempt then
   settle()
   return {'stale', r[1] or '', r[2] or 0}
 end
 if redis.call('GET', KEYS[4]) ~= ARGV[3] then return {'unlocked'} end
 
-local id = append(KEYS[2], now, 'TaskStarted', ARGV[1], '{' .. r[5] .. ',"attempt":' .. ARGV[2] .. ',' .. ARGV[6] ..
+local id = append(KEYS[2], 'TaskStarted', ARGV[1], '{' .. r[5] .. ',"attempt":' .. ARGV[2] .. ',' .. ARGV[6] ..
   ',"token":"' .. ARGV[3] .. '","waitMs":' .. int(math.max(0, now - r[4])) .. '}')
 redis.call('HSET', KEYS[1], 'state', 'active', 'attempt', ARGV[2], 'token', ARGV[3], 'worker', ARGV[5],
   'events', r[8] .. ' ' .. id)
