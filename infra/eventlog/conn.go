@@ -21,6 +21,7 @@ type Conn struct {
 	Lease  redis.UniversalClient // extensions of leases, and nothing else
 	View   redis.UniversalClient // reads of people and dashboards
 	close  []io.Closer
+	more   func() *redis.Client
 }
 
 // Connect parses a Redis URL (redis://, rediss://, unix://) and returns its clients. It asks
@@ -35,7 +36,7 @@ func Connect(url string) (*Conn, error) {
 	}
 	const answer = 3 * time.Second // how long Redis may take to answer
 	c := &Conn{}
-	client := func(pool int, read time.Duration) *redis.Client {
+	open := func(pool int, read time.Duration) *redis.Client {
 		o := *base
 		o.Protocol = 2
 		o.PoolSize = pool
@@ -47,10 +48,14 @@ func Connect(url string) (*Conn, error) {
 		o.WriteTimeout = answer
 		o.ContextTimeoutEnabled = true
 		o.DisableIdentity = true
-		rdb := redis.NewClient(&o)
+		return redis.NewClient(&o)
+	}
+	client := func(pool int, read time.Duration) *redis.Client {
+		rdb := open(pool, read)
 		c.close = append(c.close, rdb)
 		return rdb
 	}
+	c.more = func() *redis.Client { return open(8, MaxBlock+answer) }
 	ap, err := client(10, answer).AutoPipeline()
 	if err != nil {
 		return nil, fmt.Errorf("redis pipeline: %w", err)
@@ -58,6 +63,10 @@ func Connect(url string) (*Conn, error) {
 	c.Decide, c.Block, c.Lease, c.View = ap, client(64, MaxBlock+answer), client(4, answer), client(10, answer)
 	return c, nil
 }
+
+// Dedicated returns one more client, for blocking reads by code that insists on closing what it was
+// given, as Watermill's Redis subscriber does. The caller closes it; Close does not.
+func (c *Conn) Dedicated() *redis.Client { return c.more() }
 
 // Ping returns nil when Redis answers.
 func (c *Conn) Ping(ctx context.Context) error { return c.Lease.Ping(ctx).Err() }
