@@ -26,7 +26,7 @@ for i = 3, #ARGV do
       ',"priority":' .. r[3] .. ',"dueAt":' .. r[4] .. ',"from":"' .. r[1] .. '"}'
     local id = redis.pcall('XADD', KEYS[1], at, 'type', 'TaskDue', 'task', task, 'v', '1', 'data', data)
     if type(id) == 'table' then id = append(KEYS[1], 'TaskDue', task, data) end -- the log is ahead of the clock
-    redis.call('XADD', KEYS[3], id, 'task', task, 'attempt', attempt)
+    redis.call('XADD', KEYS[3], id, 'task', task, 'attempt', attempt, 'label', r[5])
     redis.call('HSET', row, 'state', 'due', 'events', r[6] .. ' ' .. id)
     room, done = room - 1, done + 1
   end

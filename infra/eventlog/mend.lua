@@ -7,7 +7,7 @@
 -- The row is what the log says; delayed, waiting, dispatch and leases only make it quick to find.
 -- An active task without a lease gets one that has ended: the sweep then judges it.
 -- Repeatable: the second time nothing is amiss.
-local r = redis.call('HMGET', KEYS[1], 'state', 'queue', 'priority', 'dueAt', 'events', 'attempt')
+local r = redis.call('HMGET', KEYS[1], 'state', 'queue', 'priority', 'dueAt', 'events', 'attempt', 'label')
 if r[2] ~= ARGV[2] then return '' end
 local member = place(first(r[5]), ARGV[1])
 if r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying' then
@@ -26,13 +26,13 @@ elseif r[1] == 'due' then
   local id = last(r[5])
   if #redis.call('XRANGE', KEYS[5], id, id) > 0 then return '' end
   local attempt = int((r[6] or 0) + 1)
-  local added = redis.pcall('XADD', KEYS[5], id, 'task', ARGV[1], 'attempt', attempt)
+  local added = redis.pcall('XADD', KEYS[5], id, 'task', ARGV[1], 'attempt', attempt, 'label', r[7])
   if type(added) == 'table' then -- newer entries stand behind the lost one
     local found = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 200)
     for _, entry in ipairs(found) do
       if entry[2][2] == ARGV[1] then return '' end
     end
-    redis.call('XADD', KEYS[5], '*', 'task', ARGV[1], 'attempt', attempt)
+    redis.call('XADD', KEYS[5], '*', 'task', ARGV[1], 'attempt', attempt, 'label', r[7])
   end
   return 'dispatch'
 elseif r[1] == 'active' then

@@ -1,0 +1,87 @@
+// Package lock takes the mutex of a task: redsync on one Redis, over the same pipelined client as
+// the decisions.
+//
+// # Guarantees
+//
+// The mutex keeps two workers from starting one attempt at once, and nothing more. What fences is
+// the attempt number in the task's row: a mutex that expired, or was taken over, can do no harm. So
+// one Redis is enough, and no quorum is asked for.
+//
+// # Failure
+//
+// A reply that is lost can leave a mutex that nobody holds: it ends with its TTL.
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/go-redsync/redsync/v4"
+	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrTaken reports that somebody else holds the mutex. Nothing was changed; it may be free later.
+var ErrTaken = errors.New("the mutex is taken")
+
+// Config says how a mutex is taken. All fields must be set.
+type Config struct {
+	TTL    time.Duration // how long it lives, unless it is extended
+	Tries  int           // how often it is tried
+	Delay  time.Duration // between two tries
+	Jitter time.Duration // Delay varies by so much, up and down
+}
+
+// Locker takes mutexes. Its methods may be called from many goroutines.
+type Locker struct {
+	sync *redsync.Redsync
+	opts []redsync.Option
+}
+
+// New returns a Locker on one Redis.
+func New(rdb redis.UniversalClient, cfg Config) *Locker {
+	return &Locker{
+		sync: redsync.New(goredis.NewPool(rdb)),
+		opts: []redsync.Option{
+			redsync.WithExpiry(cfg.TTL),
+			redsync.WithTries(cfg.Tries),
+			redsync.WithRetryDelayFunc(func(int) time.Duration {
+				return cfg.Delay - cfg.Jitter + time.Duration(rand.Int64N(int64(2*cfg.Jitter)+1))
+			}),
+		},
+	}
+}
+
+// Mutex is one that is held. It is not extended here: eventlog.Extend extends it together with the
+// lease, and a finish releases it in the same step as it records.
+type Mutex struct {
+	// Token is the value of the key: with the attempt number it is what a worker is known by.
+	Token string
+	m     *redsync.Mutex
+}
+
+// Lock takes the mutex under a key. It returns ErrTaken when somebody else holds it after all tries.
+// Any other error means unknown: the mutex may be held, by nobody, until its TTL is over. For the
+// same reason ctx should not end while a try is under way.
+func (l *Locker) Lock(ctx context.Context, key string) (*Mutex, error) {
+	m := l.sync.NewMutex(key, l.opts...)
+	err := m.LockContext(ctx)
+	if err == nil {
+		return &Mutex{Token: m.Value(), m: m}, nil
+	}
+	if _, taken := errors.AsType[*redsync.ErrTaken](err); taken || errors.Is(err, redsync.ErrFailed) {
+		return nil, fmt.Errorf("lock %s: %w", key, ErrTaken)
+	}
+	return nil, fmt.Errorf("lock %s: %w", key, err)
+}
+
+// Unlock releases the mutex if it is still ours.
+func (m *Mutex) Unlock(ctx context.Context) error {
+	if _, err := m.m.UnlockContext(ctx); err != nil && !errors.Is(err, redsync.ErrLockAlreadyExpired) {
+		return fmt.Errorf("unlock %s: %w", m.m.Name(), err)
+	}
+	return nil
+}

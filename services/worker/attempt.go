@@ -1,0 +1,279 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/lock"
+	"github.com/tasklog/tasklog/services/worker/internal/verdict"
+)
+
+// The metadata of the message that a middleware sees.
+const (
+	MetaName        = "name"
+	MetaQueue       = "queue"
+	MetaAttempt     = "attempt"
+	MetaTraceparent = "traceparent"
+)
+
+// delivery is a dispatch entry on its way through the router. It belongs to one goroutine.
+type delivery struct {
+	eventlog.Dispatch
+	part     eventlog.Partition
+	stopping <-chan struct{} // closed when the worker takes no more
+	done     func()          // frees the slot
+
+	run     *run // once started
+	started eventlog.Started
+	result  any // of the handler's last call
+}
+
+type deliveryKey struct{}
+
+func deliveryOf(msg *message.Message) *delivery {
+	d, _ := msg.Context().Value(deliveryKey{}).(*delivery)
+	return d
+}
+
+// record is the outermost middleware: it leads an attempt from its dispatch entry to its end.
+func (w *Worker) record(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		d := deliveryOf(msg)
+		defer d.done()
+		life := msg.Context()
+		mutex := w.begin(life, d)
+		if mutex == nil {
+			return nil, nil
+		}
+		ctx, cancel := context.WithCancelCause(life)
+		defer cancel(nil)
+		d.run = &run{attempt: w.attempt(d, mutex.Token), name: d.started.Name, cancel: cancel, since: time.Now()}
+		d.run.attempt.Entry = events.ID{}
+		timeout := w.cfg.DefaultTimeout
+		if d.started.TimeoutMs > 0 {
+			timeout = time.Duration(d.started.TimeoutMs) * time.Millisecond
+		}
+		if timeout > 0 {
+			d.run.until = time.Now().Add(timeout)
+			bounded, stop := context.WithDeadlineCause(ctx, d.run.until, ErrTimeout)
+			defer stop()
+			ctx = bounded
+		}
+		w.runs.add(d.run)
+		w.metrics.running.Inc()
+		defer func() {
+			w.metrics.running.Dec()
+			w.runs.remove(d.run)
+		}()
+		msg.SetContext(ctx)
+		msg.Payload = message.Payload(d.started.Payload)
+		msg.Metadata.Set(MetaName, d.started.Name)
+		msg.Metadata.Set(MetaQueue, d.started.Queue)
+		msg.Metadata.Set(MetaAttempt, strconv.Itoa(d.Attempt))
+		if d.started.Traceparent != "" {
+			msg.Metadata.Set(MetaTraceparent, d.started.Traceparent)
+		}
+		verdict.Protect(
+			func() error {
+				_, err := next(msg)
+				return err
+			},
+			func(err error) {
+				cause := context.Cause(ctx)
+				if !errors.Is(cause, ErrTimeout) {
+					timeout = 0
+				}
+				w.end(life, d, mutex, err, cause, timeout)
+			})
+		return nil, nil
+	}
+}
+
+// handle is the innermost handler: that of the user.
+func (w *Worker) handle(msg *message.Message) error {
+	d := deliveryOf(msg)
+	s := d.started
+	result, err := w.handlers.find(s.Name)(msg.Context(), Task[json.RawMessage]{
+		ID: d.Task, Name: s.Name, Queue: s.Queue, Priority: s.Priority, Payload: json.RawMessage(msg.Payload),
+		DueAt: time.UnixMilli(s.DueAt).UTC(), Attempt: d.Attempt, Attempts: s.Attempts, MaxAttempts: s.MaxAttempts,
+		Traceparent: s.Traceparent,
+	})
+	d.result = result
+	return err
+}
+
+// noHandlerRetry is how long a task waits for a worker that has a handler for it.
+const noHandlerRetry = 5 * time.Second
+
+// begin locks and starts the attempt. It returns nil when there is nothing to run: then the entry is
+// settled, or left for a claim.
+func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
+	select {
+	case <-d.stopping:
+		w.release(ctx, d, w.attempt(d, ""), events.ReasonShutdown, nil)
+		return nil
+	default:
+	}
+	if !w.handlers.total() && d.Name != "" && w.handlers.find(d.Name) == nil {
+		w.slog.LogAttrs(ctx, slog.LevelWarn, "no handler here: the task is given back", slog.String("task", d.Task), slog.String("name", d.Name))
+		w.release(ctx, d, w.attempt(d, ""), events.ReasonNoHandler, new(noHandlerRetry))
+		return nil
+	}
+	mutex, err := w.locks.Lock(ctx, d.part.Lock(d.Task))
+	if err != nil {
+		w.metrics.unlocked.Inc()
+		if !errors.Is(err, lock.ErrTaken) {
+			w.slog.LogAttrs(ctx, slog.LevelWarn, "a mutex could not be taken: its entry is left for later", slog.Any("error", err))
+		}
+		return nil
+	}
+	d.started, err = w.start(ctx, w.attempt(d, mutex.Token))
+	if err == nil {
+		if w.handlers.find(d.started.Name) == nil { // its entry did not say its name
+			started := w.attempt(d, mutex.Token)
+			started.Entry = events.ID{}
+			w.release(ctx, d, started, events.ReasonNoHandler, new(noHandlerRetry))
+			return nil
+		}
+		return mutex
+	}
+	switch {
+	case errors.Is(err, eventlog.ErrFenced):
+		w.metrics.stale.Inc()
+	case errors.Is(err, eventlog.ErrUnlocked):
+		w.metrics.unlocked.Inc()
+		return nil
+	default:
+		// It may be started, with this token: then its lease ends and it is abandoned.
+		w.slog.LogAttrs(ctx, slog.LevelError, "an attempt could not be started", slog.Any("error", err))
+	}
+	w.unlock(ctx, mutex)
+	return nil
+}
+
+func (w *Worker) attempt(d *delivery, token string) eventlog.Attempt {
+	return eventlog.Attempt{Task: d.Task, Queue: d.Queue, Number: d.Attempt, Token: token, Worker: w.cfg.ID, Entry: d.Entry}
+}
+
+// start appends TaskStarted. While Redis does not answer it asks again, for as long as the lease of
+// an attempt that was started unheard may live.
+func (w *Worker) start(ctx context.Context, a eventlog.Attempt) (s eventlog.Started, err error) {
+	deadline := time.Now().Add(w.cfg.LeaseTTL)
+	for try := 0; ; try++ {
+		s, err = w.log.Start(ctx, a, w.cfg.LeaseTTL)
+		if err == nil || !eventlog.Unavailable(err) || ctx.Err() != nil || time.Now().After(deadline) {
+			return s, err
+		}
+		pause(ctx, min(time.Second, 50*time.Millisecond<<min(try, 5)))
+	}
+}
+
+// end records how an attempt ended. cause is why its context ended, if it did; timeout is the time
+// that it had, if that is over.
+func (w *Worker) end(ctx context.Context, d *delivery, mutex *lock.Mutex, err, cause error, timeout time.Duration) {
+	took := time.Since(d.run.since)
+	switch {
+	case errors.Is(cause, ErrCancelled):
+		w.unlock(ctx, mutex) // cancelling left it, so that nothing starts beside this attempt
+		w.metrics.ended(outcomeCancelled, took)
+		return
+	case errors.Is(cause, ErrLeaseLost):
+		w.unlock(ctx, mutex)
+		w.metrics.ended(outcomeLost, took)
+		return
+	case errors.Is(cause, ErrShutdown) && err != nil:
+		w.giveBack(d.run)
+		w.metrics.ended(outcomeReleased, took)
+		return
+	}
+	v := verdict.Of(d.result, err, timeout)
+	retry := v.Retry(d.started.Definition, d.started.Attempts, rand.Float64())
+	finish := func() error {
+		if v.Reason == "" {
+			_, err := w.log.Complete(ctx, d.run.attempt, took, v.Result)
+			return err
+		}
+		_, err := w.log.Fail(ctx, d.run.attempt, took, v.Reason, v.Error, retry)
+		return err
+	}
+	switch err := w.persist(ctx, finish); {
+	case err == nil:
+		w.metrics.ended(outcomeOf(v, retry), took)
+	case errors.Is(err, eventlog.ErrFenced):
+		w.unlock(ctx, mutex)
+		outcome := outcomeLost
+		if fencedBy(err) == events.StateCancelled {
+			outcome = outcomeCancelled
+		}
+		w.metrics.ended(outcome, took)
+	default:
+		w.metrics.ended(outcomeLost, took)
+		w.slog.LogAttrs(ctx, slog.LevelError, "how an attempt ended could not be recorded", slog.Any("error", err))
+	}
+}
+
+func outcomeOf(v verdict.Verdict, retry *time.Duration) string {
+	switch {
+	case v.Reason == "":
+		return outcomeCompleted
+	case retry != nil:
+		return outcomeRetrying
+	}
+	return outcomeFailed
+}
+
+// persist asks until Redis has answered: what a handler did is not thrown away because Redis is away.
+func (w *Worker) persist(ctx context.Context, decide func() error) error {
+	for try := 0; ; try++ {
+		err := decide()
+		if err == nil || !eventlog.Unavailable(err) || ctx.Err() != nil {
+			return err
+		}
+		w.slog.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: what an attempt did is kept", slog.Any("error", err))
+		pause(ctx, min(time.Second, 50*time.Millisecond<<min(try, 5)))
+	}
+}
+
+// giveBack releases an attempt that runs, for another worker to start at once.
+func (w *Worker) giveBack(r *run) {
+	ctx, cancel := context.WithTimeout(context.Background(), letGo)
+	defer cancel()
+	err := w.persist(ctx, func() error {
+		_, err := w.log.Release(ctx, r.attempt, events.ReasonShutdown, nil)
+		return err
+	})
+	if err != nil && !errors.Is(err, eventlog.ErrFenced) {
+		w.slog.LogAttrs(ctx, slog.LevelWarn, "a task could not be given back: it is abandoned when its lease ends", slog.Any("error", err))
+	}
+}
+
+// release gives back a task that has not begun to run. One that cannot be is claimed by another worker.
+func (w *Worker) release(ctx context.Context, d *delivery, a eventlog.Attempt, reason events.Reason, retry *time.Duration) {
+	if _, err := w.log.Release(ctx, a, reason, retry); err != nil && !errors.Is(err, eventlog.ErrFenced) {
+		w.slog.LogAttrs(ctx, slog.LevelWarn, "a task could not be given back: it is claimed by another worker",
+			slog.String("task", d.Task), slog.Any("error", err))
+	}
+}
+
+func (w *Worker) unlock(ctx context.Context, m *lock.Mutex) {
+	if err := m.Unlock(ctx); err != nil {
+		w.slog.LogAttrs(ctx, slog.LevelWarn, "a mutex could not be released: it ends by itself", slog.Any("error", err))
+	}
+}
+
+// fencedBy returns the state of the row that fenced an attempt.
+func fencedBy(err error) events.State {
+	if f, ok := errors.AsType[*eventlog.FencedError](err); ok {
+		return f.State
+	}
+	return events.StateNone
+}

@@ -1,0 +1,152 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+)
+
+// run is an attempt that this worker holds.
+type run struct {
+	attempt eventlog.Attempt
+	name    string
+	cancel  context.CancelCauseFunc
+	since   time.Time
+	until   time.Time // of its timeout; zero when it has none
+}
+
+// runs are the attempts that this worker holds, by task. The zero value is empty.
+type runs struct {
+	mu sync.Mutex
+	m  map[string]*run
+}
+
+func (rs *runs) add(r *run) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.m == nil {
+		rs.m = map[string]*run{}
+	}
+	rs.m[r.attempt.Task] = r
+}
+
+func (rs *runs) remove(r *run) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.m[r.attempt.Task] == r { // a newer attempt may be here already
+		delete(rs.m, r.attempt.Task)
+	}
+}
+
+// each calls f for every run, one after the other, without holding anything up.
+func (rs *runs) each(f func(*run)) {
+	rs.mu.Lock()
+	all := make([]*run, 0, len(rs.m))
+	for _, r := range rs.m {
+		all = append(all, r)
+	}
+	rs.mu.Unlock()
+	for _, r := range all {
+		f(r)
+	}
+}
+
+// stop ends the handler of a task, if it runs here.
+func (rs *runs) stop(task string, cause error) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if r := rs.m[task]; r != nil {
+		r.cancel(cause)
+	}
+}
+
+func (rs *runs) count() int {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return len(rs.m)
+}
+
+// extendTries is how often the watchdog extends within a lease.
+const extendTries = 3
+
+// watch extends the leases of all that runs, until ctx ends.
+func (w *Worker) watch(ctx context.Context) {
+	every := w.cfg.LeaseTTL / extendTries
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for try := 0; ctx.Err() == nil && !w.extend(ctx); try++ {
+			// Redis was away: the leases get shorter while we wait.
+			pause(ctx, min(time.Second, every/4, 50*time.Millisecond<<min(try, 5)))
+		}
+	}
+}
+
+// extend extends every lease once, and ends the handlers of attempts that are lost. It reports
+// whether Redis answered for all.
+func (w *Worker) extend(ctx context.Context) bool {
+	byPartition := map[int][]*run{}
+	w.runs.each(func(r *run) {
+		if !r.until.IsZero() && time.Since(r.until) > w.cfg.LeaseTTL {
+			return // it ignores its timeout: let it be abandoned, so that the task goes on elsewhere
+		}
+		n := w.log.Of(r.attempt.Task).N
+		byPartition[n] = append(byPartition[n], r)
+	})
+	all := true
+	for n, list := range byPartition {
+		const page = eventlog.MaxItems / 2
+		for len(list) > 0 {
+			some := list[:min(page, len(list))]
+			list = list[len(some):]
+			attempts := make([]eventlog.Attempt, len(some))
+			for i, r := range some {
+				attempts[i] = r.attempt
+			}
+			answers, err := w.log.Extend(ctx, w.log.Partitions()[n], w.cfg.LeaseTTL, attempts)
+			if err != nil {
+				w.metrics.extendFailures.Inc()
+				w.slog.LogAttrs(ctx, slog.LevelWarn, "leases could not be extended: trying again", slog.Any("error", err))
+				all = false
+				continue
+			}
+			for i, answer := range answers {
+				if answer != nil {
+					w.lost(ctx, some[i], answer)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// lost ends the handler of an attempt that no longer holds its task.
+func (w *Worker) lost(ctx context.Context, r *run, why error) {
+	cause := ErrLeaseLost
+	if state := fencedBy(why); state == events.StateCancelled {
+		cause = ErrCancelled
+	} else {
+		w.slog.LogAttrs(ctx, slog.LevelWarn, "an attempt lost its lease", slog.String("task", r.attempt.Task),
+			slog.Int("attempt", r.attempt.Number), slog.Any("error", why))
+	}
+	r.cancel(cause)
+}
+
+// pause waits for d, or for ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
