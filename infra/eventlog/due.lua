@@ -7,7 +7,8 @@
 -- Returns {number of tasks made due, room that is left, paused 0|1}
 --
 -- Repeatable: a member that is gone from the waiting set, or whose row is in no state that
--- TaskDue may leave, is passed over. A dispatch entry has the entry id of its TaskDue.
+-- TaskDue may leave, is passed over. A dispatch entry has the entry id of its TaskDue, where the
+-- dispatch stream still takes that.
 if redis.call('SISMEMBER', KEYS[5], ARGV[1]) == 1 then return {0, 0, 1} end
 local room = tonumber(ARGV[2]) - redis.call('XLEN', KEYS[3])
 local now = clock()
@@ -26,7 +27,10 @@ for i = 3, #ARGV do
       ',"priority":' .. r[3] .. ',"dueAt":' .. r[4] .. ',"from":"' .. r[1] .. '"}'
     local id = redis.pcall('XADD', KEYS[1], at, 'type', 'TaskDue', 'task', task, 'v', '1', 'data', data)
     if type(id) == 'table' then id = append(KEYS[1], 'TaskDue', task, data) end -- the log is ahead of the clock
-    redis.call('XADD', KEYS[3], id, 'task', task, 'attempt', attempt, 'label', r[5])
+    local entry = redis.pcall('XADD', KEYS[3], id, 'task', task, 'attempt', attempt, 'label', r[5])
+    if type(entry) == 'table' then -- that stream is ahead of the log: an entry was put back, or is foreign
+      redis.call('XADD', KEYS[3], '*', 'task', task, 'attempt', attempt, 'label', r[5])
+    end
     redis.call('HSET', row, 'state', 'due', 'events', r[6] .. ' ' .. id)
     room, done = room - 1, done + 1
   end

@@ -206,7 +206,9 @@ func parseRow(id string, row map[string]string) (events.Task, error) {
 	t.DueAt, _ = strconv.ParseInt(row["dueAt"], 10, 64) // the scripts write integers
 	t.Attempt, _ = strconv.Atoi(row["attempt"])
 	t.Uncounted, _ = strconv.Atoi(row["uncounted"])
-	t.RetryID, _, _ = strings.Cut(row["retry"], " ")
+	if i := strings.LastIndexByte(row["retry"], ' '); i >= 0 { // request id, entry id
+		t.RetryID = row["retry"][:i]
+	}
 	for s := range strings.FieldsSeq(row["events"]) {
 		e, err := events.ParseID(s)
 		if err != nil {

@@ -1,0 +1,346 @@
+package eventlog_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
+)
+
+// A model plays random decisions against a log and holds, after each, everything that Redis knows
+// against the fold of the log from its first entry.
+type model struct {
+	*hand
+	t        *rapid.T
+	tasks    map[string]events.Task // as the log tells them now
+	attempts []eventlog.Attempt     // every one that a worker ever had, the stale ones too
+	log      int                    // events so far
+	last     func() string          // the last decision, to be asked for again
+	answer   string                 // what it answered
+	retries  int
+}
+
+var (
+	modelTasks = []string{"a", "b", "c"}
+	payloads   = []string{
+		``, `null`, `{"a":[],"b":{},"n":12345678901234567890}`, `"%d%s}\\u0000\u2028"`, `{"state":"due","":{"":""}}`, `"<b>&é"`,
+	}
+)
+
+// queueOf says which queue a task of the model has: two of them share one.
+func queueOf(task string) string {
+	if task == "c" {
+		return "other"
+	}
+	return "q"
+}
+
+func TestTheScriptsAndEvolveAgreeWhateverHappens(t *testing.T) {
+	testredis.Each(t, func(t *testing.T, url string) {
+		log := open(t, url, 1)
+		seen := map[string]int{}
+		rapid.Check(t, func(rt *rapid.T) {
+			m := &model{hand: newHand(rt, log), t: rt}
+			m.stale = map[string]bool{}
+			if err := m.rdb.FlushAll(rt.Context()).Err(); err != nil {
+				rt.Fatal(err)
+			}
+			for _, q := range []string{"q", "other"} {
+				if err := m.rdb.XGroupCreateMkStream(rt.Context(), m.p.Due(q), eventlog.Group, "0").Err(); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			rt.Repeat(map[string]func(*rapid.T){ // rapid draws the first ones more often
+				"": m.check, "a request": m.askFor, "b due": m.makeDue, "c run": m.runDue, "d promote": m.promote,
+				"e abandon": m.abandon, "f fail": m.fail, "g release": m.release, "h expire": m.expire, "i repeat": m.repeat,
+				"j retry": m.retry, "k complete": m.complete, "l extend": m.extend, "m start": m.startAny, "n cancel": m.cancel,
+				"o lose": m.lose, "p resume": m.resume, "q unlock": m.unlock, "r pause": m.pause,
+			})
+			for _, e := range m.all() {
+				seen[strings.TrimRight(word(e.Data), "0123456789")]++
+			}
+		})
+		for _, must := range []string{
+			"Requested", "Requested(delayed)", "Due", "Due(delayed)", "Due(retrying)", "Cancelled(due)", "Cancelled(active)",
+			"RetryRequested(failed)", "RetryRequested(cancelled)", "Paused(q)", "Resumed(q)",
+			"Started(2,w1)", "Completed(1,w1)", "Failed(1,error)", "Failed(1,error,retry)", "Failed(1,abandoned)",
+			"Failed(1,abandoned,retry)", "Released(1,due,shutdown)", "Released(1,active,shutdown)", "Released(1,active,shutdown,retry)",
+		} {
+			if seen[must] == 0 {
+				t.Errorf("%s never happened: this proves less than it seems", must)
+			}
+		}
+	})
+}
+
+// check is the invariant: the log is legal, and rows and ledgers follow from it.
+func (m *model) check(t *rapid.T) {
+	m.tester = t
+	log := m.all()
+	m.log = len(log)
+	var known []string
+	for id := range m.fold(log) {
+		known = append(known, id)
+	}
+	m.tasks = m.agree(log, known...)
+}
+
+// decide takes a decision and remembers it. It ends the test unless the decision ends as wanted and
+// appends so many events.
+func (m *model) decide(what string, events int, f func() string, want string) {
+	m.Helper()
+	m.t.Logf("%s → %s", what, want)
+	m.last = f
+	m.answer = f()
+	if m.answer != want {
+		m.Fatalf("%s: %s, want %s", what, m.answer, want)
+	}
+	if n := int(must(m.logLen())(m)); n != m.log+events {
+		m.Fatalf("%s: appended %d events, want %d", what, n-m.log, events)
+	}
+}
+
+func (m *model) logLen() (int64, error) { return m.hand.log.Len(m.Context(), m.p) }
+
+// repeat asks again for what was decided last: nothing may change, and the answer is the same.
+func (m *model) repeat(t *rapid.T) {
+	if m.last == nil {
+		t.Skip("nothing was decided yet")
+	}
+	m.tester = t
+	before := must(m.logLen())(m)
+	if again := m.last(); again != m.answer {
+		m.Fatalf("asked again it answers %s, and at first %s", again, m.answer)
+	}
+	if after := must(m.logLen())(m); after != before {
+		m.Fatalf("asked again it appended %d events", after-before)
+	}
+}
+
+// outcome is what a decision answered, as one word.
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, eventlog.ErrFenced):
+		return "fenced"
+	case errors.Is(err, eventlog.ErrUnlocked):
+		return "unlocked"
+	case errors.Is(err, eventlog.ErrNotFound):
+		return "not found"
+	}
+	if refused, ok := errors.AsType[*eventlog.RefusedError](err); ok {
+		return "refused " + string(refused.State)
+	}
+	return err.Error()
+}
+
+// odd draws what happens seldom.
+func odd(t *rapid.T, what string) bool { return rapid.IntRange(0, 9).Draw(t, what) == 9 }
+
+// anyTask draws a task, and seldom one that is in none of these states.
+func (m *model) anyTask(t *rapid.T, states ...events.State) string {
+	if len(states) > 0 && !odd(t, "any state") {
+		fit := slices.DeleteFunc(slices.Clone(modelTasks), func(id string) bool { return !slices.Contains(states, m.tasks[id].State) })
+		if len(fit) == 0 {
+			t.Skip("no task is in such a state")
+		}
+		return rapid.SampledFrom(fit).Draw(t, "task")
+	}
+	return rapid.SampledFrom(modelTasks).Draw(t, "task")
+}
+
+func (m *model) askFor(t *rapid.T) {
+	id := m.anyTask(t, events.StateNone)
+	jitter := rapid.SampledFrom([]float64{0, 0.2, 1}).Draw(t, "jitter")
+	r := eventlog.Request{
+		Task: id, Label: events.Label{Queue: queueOf(id), Name: rapid.SampledFrom([]string{"test", `q"\é`}).Draw(t, "name")},
+		Definition: events.Definition{
+			Payload:  json.RawMessage(rapid.SampledFrom(payloads).Draw(t, "payload")),
+			Priority: rapid.SampledFrom([]int{0, 1, events.MaxPriority}).Draw(t, "priority"), MaxAttempts: rapid.IntRange(1, 2).Draw(t, "attempts"),
+			Backoff:   events.Backoff{Type: events.BackoffFixed, Jitter: &jitter},
+			RequestID: rapid.SampledFrom([]string{"r1", "r2", ""}).Draw(t, "request"),
+		},
+	}
+	if len(r.Payload) == 0 {
+		r.Payload = nil
+	}
+	switch rapid.SampledFrom([]string{"now", "soon", "past", "late"}).Draw(t, "when") {
+	case "soon":
+		r.Delay = 2 * time.Millisecond
+	case "past":
+		r.RunAt = time.UnixMilli(1)
+	case "late":
+		r.Delay = hour
+	}
+	n, duplicate := 1, false
+	if have := m.tasks[id]; have.State != events.StateNone {
+		n, duplicate = 0, have.RequestID != r.RequestID
+	}
+	m.decide(fmt.Sprintf("request %s %s", id, r.RequestID), n, func() string {
+		receipt := must(m.hand.log.Request(m.Context(), r))(m)
+		return fmt.Sprint("duplicate ", receipt.Duplicate)
+	}, fmt.Sprint("duplicate ", duplicate))
+}
+
+// promote moves whatever is due by now; after it, the delayed ones have still a while to go.
+func (m *model) promote(t *rapid.T) {
+	id := m.anyTask(t, events.StateDelayed, events.StateRetrying)
+	task := m.tasks[id]
+	if task.State == events.StateNone || task.DueAt > must(m.hand.log.Now(m.Context()))(m).UnixMilli()+1000 {
+		t.Skip("not due for long")
+	}
+	m.await(task.DueAt)
+	m.decide("promote "+id, 0, func() string {
+		p := eventlog.Promotion{Task: id, Queue: task.Queue, Priority: task.Priority, Requested: task.Events[0]}
+		must(m.hand.log.Promote(m.Context(), m.p, task.Queue, []eventlog.Promotion{p}))(m)
+		return "ok"
+	}, "ok")
+}
+
+// makeDue makes tasks due, and now and then more than fit.
+func (m *model) makeDue(t *rapid.T) {
+	queue := rapid.SampledFrom([]string{"q", "q", "other"}).Draw(t, "queue")
+	members := m.waiting(queue)
+	if len(members) == 0 {
+		t.Skip("nothing waits")
+	}
+	room := rapid.IntRange(1, 3).Draw(t, "room")
+	n, paused := 0, m.paused(queue)
+	if !paused {
+		entries := 0
+		for _, ids := range m.dispatched(queue) {
+			entries += len(ids)
+		}
+		n = min(len(members), max(0, room-entries))
+	}
+	m.decide("due "+queue, n, func() string {
+		d := must(m.hand.log.Due(m.Context(), m.p, queue, room, members))(m)
+		return fmt.Sprint("paused ", d.Paused)
+	}, fmt.Sprint("paused ", paused))
+}
+
+// paused says whether a queue is, as the log tells.
+func (m *model) paused(queue string) (paused bool) {
+	for _, e := range m.all() {
+		switch d := e.Data.(type) {
+		case events.QueuePaused:
+			paused = paused && d.Queue != queue || d.Queue == queue
+		case events.QueueResumed:
+			paused = paused && d.Queue != queue
+		default:
+		}
+	}
+	return paused
+}
+
+// startAny starts a dispatched task, or tries what a worker does that comes late or without the mutex.
+func (m *model) startAny(t *rapid.T) {
+	id := m.anyTask(t, events.StateDue)
+	task := m.tasks[id]
+	if task.State == events.StateNone {
+		t.Skip("no such task")
+	}
+	a := m.take(id, rapid.SampledFrom([]string{"w1", "w2"}).Draw(t, "worker"))
+	a.Token += fmt.Sprint(len(m.attempts))
+	if odd(t, "other attempt") {
+		a.Number += rapid.SampledFrom([]int{-1, 1}).Draw(t, "by")
+	}
+	held := !odd(t, "without the mutex") && m.lock(a)
+	n, want := 0, "fenced"
+	if task.State == events.StateDue && a.Number == task.Attempt+1 {
+		if n, want = 0, "unlocked"; held {
+			n, want = 1, "ok"
+		}
+	} else if task.State == events.StateDue {
+		t.Skip("the entry of a due task names its attempt") // a wrong one would be removed, and mended
+	}
+	m.begin(a, n, want)
+}
+
+func (m *model) begin(a eventlog.Attempt, n int, want string) {
+	m.decide(fmt.Sprintf("start %s %d %s", a.Task, a.Number, a.Token), n, func() string {
+		_, err := m.hand.log.Start(m.Context(), a, hour)
+		return outcome(err)
+	}, want)
+	a.Entry = events.ID{}
+	m.attempts = append(m.attempts, a)
+}
+
+// runDue is the way that most tasks go: it leads one as far as to a worker that runs it.
+func (m *model) runDue(t *rapid.T) {
+	i := slices.IndexFunc(modelTasks, func(id string) bool { return m.tasks[id].State == events.StateDue && m.locked(id) == "" })
+	if i < 0 {
+		t.Skip("nothing is due and unlocked")
+	}
+	a := m.take(modelTasks[i], "w1")
+	a.Token += fmt.Sprint(len(m.attempts))
+	m.lock(a)
+	m.begin(a, 1, "ok")
+}
+
+// anyAttempt returns one that some worker had or has; mostly one that still runs.
+func (m *model) anyAttempt(t *rapid.T) eventlog.Attempt {
+	if len(m.attempts) == 0 {
+		t.Skip("nobody had a task yet")
+	}
+	run := slices.DeleteFunc(slices.Clone(m.attempts), func(a eventlog.Attempt) bool { return !holds(m.tasks[a.Task], a) })
+	if !odd(t, "stale") {
+		if len(run) == 0 {
+			t.Skip("nobody runs a task")
+		}
+		return rapid.SampledFrom(run).Draw(t, "attempt")
+	}
+	return rapid.SampledFrom(m.attempts).Draw(t, "attempt")
+}
+
+// fence says what comes of a decision of an attempt: it may go on while it holds the task, and hears
+// the same again when it was the one that ended it.
+func (m *model) fence(a eventlog.Attempt, token string) (int, string) {
+	task := m.tasks[a.Task]
+	switch {
+	case holds(task, a):
+		return 1, "ok"
+	case task.Attempt == a.Number && task.Token == token:
+		return 0, "ok"
+	}
+	return 0, "fenced"
+}
+
+func (m *model) complete(t *rapid.T) {
+	a := m.anyAttempt(t)
+	result := json.RawMessage(rapid.SampledFrom(payloads[1:]).Draw(t, "result"))
+	n, want := m.fence(a, a.Token)
+	m.decide(fmt.Sprintf("complete %s %d", a.Task, a.Number), n, func() string {
+		_, err := m.hand.log.Complete(m.Context(), a, time.Millisecond, result)
+		return outcome(err)
+	}, want)
+}
+
+func (m *model) fail(t *rapid.T) {
+	a := m.anyAttempt(t)
+	retry := m.retryIn(t, a.Task)
+	n, want := m.fence(a, a.Token)
+	m.decide(fmt.Sprintf("fail %s %d", a.Task, a.Number), n, func() string {
+		_, err := m.hand.log.Fail(m.Context(), a, time.Millisecond, events.ReasonError, "no \"luck\"\n", retry)
+		return outcome(err)
+	}, want)
+}
+
+// retryIn draws the delay of a retry: nil when no attempt is left.
+func (m *model) retryIn(t *rapid.T, task string) *time.Duration {
+	delay := rapid.SampledFrom([]*time.Duration{new(time.Millisecond), nil, new(time.Duration(0)), new(hour)}).Draw(t, "retry")
+	if m.tasks[task].Attempts() >= m.tasks[task].MaxAttempts {
+		return nil
+	}
+	return delay
+}
