@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/client"
+)
+
+// enqueued is what enqueue prints: the answer of POST /api/tasks, and with --wait the outcome.
+type enqueued struct {
+	TaskID    string          `json:"taskId"`
+	Queue     string          `json:"queue"`
+	State     events.State    `json:"state"`
+	DueAt     string          `json:"dueAt"`
+	EventID   string          `json:"eventId"`
+	Duplicate bool            `json:"duplicate"`
+	Attempt   int             `json:"attempt,omitempty"`
+	Result    json.RawMessage `json:"result,omitempty"`
+	Error     string          `json:"error,omitempty"`
+	Reason    events.Reason   `json:"reason,omitempty"`
+	EndedAt   string          `json:"endedAt,omitempty"`
+}
+
+func (p *program) enqueueCmd() *cobra.Command {
+	var (
+		t              client.Task
+		payload, runAt string
+		wait           bool
+	)
+	cmd := p.withJSON(&cobra.Command{
+		Use: "enqueue NAME", Short: "Ask for a task", Args: cobra.ExactArgs(1),
+		Long: "Ask for a task. With --wait, return when it is over: exit code 0 if it was completed, else 1.",
+		Example: `  tasklog enqueue sendEmail --payload '{"userId":123}' --delay 5s --id welcome-123
+  jq -n '{ms:500}' | tasklog enqueue sleep --payload - --wait`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t.Name = args[0]
+			var err error
+			if cmd.Flags().Changed("payload") {
+				if t.Payload, err = p.payload(payload); err != nil {
+					return err
+				}
+			}
+			if runAt != "" {
+				if t.RunAt, err = time.Parse(time.RFC3339, runAt); err != nil {
+					return &events.FieldError{Field: "run-at", Reason: "want a time such as 2026-01-31T08:30:00Z (RFC 3339)"}
+				}
+			}
+			// Zero means the default to the client; who writes 0 means 0.
+			if cmd.Flags().Changed("max-attempts") && t.MaxAttempts == 0 {
+				return &events.FieldError{Field: "max-attempts", Reason: "0 allows none"}
+			}
+			return p.enqueue(cmd.Context(), t, wait)
+		},
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&payload, "payload", "", "what the handler gets, as JSON; - reads it from the standard input")
+	flags.DurationVar(&t.Delay, "delay", 0, "how long to wait at least, such as 5s")
+	flags.StringVar(&runAt, "run-at", "", "when to run at the earliest (RFC 3339), instead of --delay")
+	flags.IntVar(&t.Priority, "priority", 0, "0 to 2097152; lower runs first")
+	flags.StringVar(&t.ID, "id", "", "id of the task: asking twice with one id makes one task")
+	flags.StringVar(&t.Queue, "queue", events.DefaultQueue, "where the task waits")
+	flags.IntVar(&t.MaxAttempts, "max-attempts", events.DefaultMaxAttempts, "how many attempts may fail before the task does")
+	flags.DurationVar(&t.Timeout, "timeout", 0, "end an attempt that takes longer (default: as the worker says)")
+	flags.BoolVar(&wait, "wait", false, "return when the task is over")
+	return cmd
+}
+
+// maxStdin bounds what is read of a payload; the client knows the real limit.
+const maxStdin = 64 << 20
+
+func (p *program) payload(text string) (json.RawMessage, error) {
+	data := []byte(text)
+	if text == "-" {
+		var err error
+		if data, err = io.ReadAll(io.LimitReader(p.stdin, maxStdin)); err != nil {
+			return nil, fmt.Errorf("read the payload: %w", err)
+		}
+	}
+	var raw json.RawMessage
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return nil, &events.FieldError{Field: "payload", Reason: "is not JSON: " + err.Error()}
+	}
+	return raw, nil
+}
+
+func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
+	c, shut, err := p.client(ctx)
+	if err != nil {
+		return err
+	}
+	defer shut()
+	r, err := c.Enqueue(ctx, t)
+	if eventlog.Unavailable(err) {
+		return fmt.Errorf("%w\nThe task may have been taken. To ask again without making a second one: --id %s", err, r.ID)
+	}
+	if err != nil {
+		return err
+	}
+	out := enqueued{
+		TaskID: r.ID, Queue: r.Queue, State: r.State, DueAt: stamp(r.DueAt.UnixMilli()),
+		EventID: r.Event.String(), Duplicate: r.Duplicate,
+	}
+	if !wait {
+		return p.print(out, func(w io.Writer) {
+			if r.Duplicate {
+				say(w, "%s is there already, and is %s: nothing was appended", clean(r.ID), r.State)
+				return
+			}
+			say(w, "%s is %s in queue %s, due %s", clean(r.ID), r.State, clean(r.Queue), out.DueAt)
+		})
+	}
+	o, err := c.Wait(ctx, r.ID)
+	if err != nil {
+		return fmt.Errorf("%w\nThe task itself goes on: tasklog task %s", err, r.ID)
+	}
+	out.State, out.Attempt, out.EndedAt = o.Task.State, o.Task.Attempt, stamp(o.Event.Ms)
+	out.Result, out.Error, out.Reason = o.Result, o.Error, o.Reason
+	if err := p.print(out, func(w io.Writer) { sayOutcome(w, out) }); err != nil {
+		return err
+	}
+	if out.State != events.StateCompleted {
+		return errSilent
+	}
+	return nil
+}
+
+func sayOutcome(w io.Writer, o enqueued) {
+	switch {
+	case o.State == events.StateCompleted && o.Result != nil:
+		say(w, "%s is completed: %s", clean(o.TaskID), clean(string(o.Result)))
+	case o.State == events.StateFailed:
+		say(w, "%s is failed in attempt %d (%s): %s", clean(o.TaskID), o.Attempt, o.Reason, clean(o.Error))
+	case o.Error != "":
+		say(w, "%s is %s: %s", clean(o.TaskID), o.State, clean(o.Error))
+	default:
+		say(w, "%s is %s", clean(o.TaskID), o.State)
+	}
+}

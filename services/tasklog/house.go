@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/telemetry"
+)
+
+// service is one of those that a process runs. run blocks until ctx ends and all is over.
+type service struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// house is what the services of a process share.
+type house struct {
+	*program
+	logger  *slog.Logger
+	metrics *prometheus.Registry
+	log     *eventlog.Log
+}
+
+// of returns the logger of a service.
+func (h *house) of(name string) *slog.Logger { return h.logger.With(slog.String("service", name)) }
+
+// serviceFlags are those of a service that runs alone and serves no HTTP of its own.
+func serviceFlags(cmd *cobra.Command) *cobra.Command {
+	setting(cmd.Flags(), "health-addr", "TASKLOG_HEALTH_ADDR", "host:port for /healthz, /readyz and /metrics (default off)")
+	return cmd
+}
+
+// setting adds a flag for a variable. Whether the value is good the Config's reader says.
+func setting(flags *pflag.FlagSet, flag, variable, usage string) {
+	flags.String(flag, "", usage)
+	names(flags, flag, variable)
+}
+
+// serve runs services alone: it answers for their health, waits for Redis, builds and runs them.
+func (p *program) serve(ctx context.Context, build func(h *house) ([]service, error)) error {
+	h, err := p.newHouse()
+	if err != nil {
+		return err
+	}
+	healthCfg, err := load[telemetry.HealthConfig](p.settings)
+	if err != nil {
+		return err
+	}
+	var conn atomic.Pointer[eventlog.Conn] // nil until Redis has answered
+	health, err := telemetry.NewHealth(ctx, healthCfg, h.metrics, func(ctx context.Context) error {
+		if c := conn.Load(); c != nil {
+			return c.Ping(ctx)
+		}
+		return fmt.Errorf("redis has not answered yet")
+	})
+	if err != nil {
+		return err
+	}
+	// The health server answers from before Redis does until after all else is over.
+	ctx, stop := context.WithCancelCause(ctx)
+	healthCtx, stopHealth := context.WithCancel(context.WithoutCancel(ctx))
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := health.Run(healthCtx); err != nil {
+			stop(err)
+		}
+	})
+	defer serving.Wait()
+	defer stopHealth()
+	if health.Addr() != "" {
+		h.logger.LogAttrs(ctx, slog.LevelInfo, "health server listens", slog.String("addr", health.Addr()))
+	}
+
+	cfg, err := load[config](p.settings)
+	if err != nil {
+		return err
+	}
+	cfg = cfg.withDefaults()
+	log, shut, err := p.await(ctx, h.logger, redisURL(cfg), cfg.RedisWait)
+	if err != nil {
+		return err
+	}
+	defer shut()
+	conn.Store(log.Conn())
+	h.log = log
+	services, err := build(h)
+	if err != nil {
+		return err
+	}
+	return h.runAll(ctx, services)
+}
+
+func (p *program) newHouse() (*house, error) {
+	cfg, err := load[telemetry.LogConfig](p.settings)
+	if err != nil {
+		return nil, err
+	}
+	logger, err := telemetry.Logger(p.stderr, cfg.LogLevel, cfg.LogFormat)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return &house{program: p, logger: logger, metrics: telemetry.NewRegistry(version())}, nil
+}
+
+// runAll runs services until ctx ends or one of them does. Then it stops them in their order, each
+// when the one before it is over, and returns why the first one ended that was not told to.
+func (h *house) runAll(ctx context.Context, services []service) error {
+	type end struct {
+		name string
+		err  error
+	}
+	early := make(chan end, len(services))
+	stops := make([]func(), len(services))
+	for i, s := range services {
+		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			early <- end{s.name, s.run(own)}
+		}()
+		stops[i] = func() {
+			cancel()
+			<-done
+		}
+		h.logger.LogAttrs(ctx, slog.LevelDebug, "service runs", slog.String("service", s.name))
+	}
+	var failure error
+	select {
+	case <-ctx.Done():
+		h.logger.LogAttrs(ctx, slog.LevelInfo, "stopping")
+		if cause := context.Cause(ctx); cause != ctx.Err() { //nolint:errorlint // ctx's own error is no cause
+			failure = cause
+		}
+	case e := <-early:
+		if failure = e.err; failure == nil {
+			failure = fmt.Errorf("%s ended by itself", e.name)
+		} else {
+			failure = fmt.Errorf("%s: %w", e.name, failure)
+		}
+		h.logger.LogAttrs(ctx, slog.LevelError, "a service ended: stopping the others", slog.String("service", e.name))
+	}
+	for i := range services {
+		stops[i]()
+	}
+	for range services {
+		select {
+		case e := <-early:
+			if failure == nil && e.err != nil {
+				failure = fmt.Errorf("%s: %w", e.name, e.err)
+			}
+		default:
+		}
+	}
+	h.logger.LogAttrs(ctx, slog.LevelInfo, "stopped")
+	return failure
+}

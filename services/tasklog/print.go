@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// print writes v as one line of JSON for programs, or lets human write for people.
+func (p *program) print(v any, human func(w io.Writer)) error {
+	if p.asJSON {
+		return writeJSON(p.stdout, v)
+	}
+	var b strings.Builder
+	human(&b)
+	_, err := io.WriteString(p.stdout, b.String())
+	return err
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// say writes a line for people; human functions write to memory, which takes it all.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
+
+// newTable returns an aligned table without borders, which reads well on a terminal and in a pipe.
+func newTable(header ...any) table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.Style{
+		Name: "plain",
+		Box:  table.BoxStyle{PaddingRight: "  ", PageSeparator: "\n"},
+		Format: table.FormatOptions{
+			Header: text.FormatUpper, HeaderAlign: text.AlignLeft,
+		},
+	})
+	t.SuppressTrailingSpaces()
+	t.AppendHeader(header)
+	return t
+}
+
+// stamp is how times read in what we print, as in the HTTP API: RFC 3339, UTC, milliseconds. Zero is "".
+func stamp(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}
+
+// clean makes text that others wrote harmless for a terminal: what does not print is escaped.
+func clean(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}
+
+// brief is clean, and cut to about n characters.
+func brief(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		s = string(r[:n]) + "…"
+	}
+	return clean(s)
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/client"
+)
+
+const defaultRedisURL = "redis://127.0.0.1:6379/0"
+
+// redisURL returns the Redis that was named, or the one that `tasklog dev` runs, or the usual one.
+func redisURL(cfg config) string {
+	if cfg.RedisURL != "" {
+		return cfg.RedisURL
+	}
+	if data, err := os.ReadFile(filepath.Join(cfg.Data, "redis.url")); err == nil {
+		return strings.TrimSpace(string(data))
+	}
+	return defaultRedisURL
+}
+
+// open returns the log for a command: a Redis that does not answer now is an *unreachableError.
+func (p *program) open(ctx context.Context) (*eventlog.Log, func(), error) {
+	cfg, err := load[config](p.settings)
+	if err != nil {
+		return nil, nil, err
+	}
+	at := redisURL(cfg.withDefaults())
+	conn, err := connect(at)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := conn.Ping(ctx); err != nil {
+		_ = conn.Close() // nothing was sent
+		return nil, nil, &unreachableError{redacted(at), err}
+	}
+	return p.openLog(ctx, conn)
+}
+
+// await returns the log for a service: it waits for a Redis that does not answer yet.
+func (p *program) await(ctx context.Context, logger *slog.Logger, at string, patience time.Duration) (*eventlog.Log, func(), error) {
+	conn, err := connect(at)
+	if err != nil {
+		return nil, nil, err
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		err := conn.Ping(ctx)
+		if err == nil {
+			return p.openLog(ctx, conn)
+		}
+		left := time.Until(deadline)
+		if !eventlog.Unavailable(err) || left <= 0 || ctx.Err() != nil {
+			_ = conn.Close() // nothing was sent
+			return nil, nil, &unreachableError{redacted(at), err}
+		}
+		logger.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: waiting for it", slog.String("redis", redacted(at)),
+			slog.Any("error", err), slog.Duration("patience", left.Round(time.Second)))
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(left, 2*time.Second)):
+		}
+	}
+}
+
+func connect(at string) (*eventlog.Conn, error) {
+	conn, err := eventlog.Connect(at)
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("%w (%s); want redis://[:password@]host:port/db", err, redacted(at))}
+	}
+	return conn, nil
+}
+
+func (p *program) openLog(ctx context.Context, conn *eventlog.Conn) (*eventlog.Log, func(), error) {
+	shut := func() { _ = conn.Close() } // what counted was answered before
+	cfg, err := load[eventlog.Config](p.settings)
+	if err != nil {
+		shut()
+		return nil, nil, err
+	}
+	log, err := eventlog.Open(ctx, conn, cfg)
+	if err != nil {
+		shut()
+		return nil, nil, err
+	}
+	return log, shut, nil
+}
+
+// client opens the log for commands that act on tasks and queues.
+func (p *program) client(ctx context.Context) (*client.Client, func(), error) {
+	log, shut, err := p.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	by := "cli"
+	if host := hostname(); host != "" {
+		by += "@" + host
+	}
+	c := client.New(log, client.Options{By: by})
+	return c, func() {
+		_ = c.Close() // it owns no connection
+		shut()
+	}, nil
+}
+
+// redacted is a Redis URL that may be shown: its password is not.
+func redacted(at string) string {
+	u, err := url.Parse(at)
+	if err != nil {
+		return "the given URL"
+	}
+	return u.Redacted()
+}

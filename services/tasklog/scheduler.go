@@ -1,0 +1,33 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/tasklog/tasklog/services/scheduler"
+)
+
+func (p *program) schedulerCmd() *cobra.Command {
+	cmd := serviceFlags(&cobra.Command{
+		Use: "scheduler", Short: "Run a scheduler: it decides when tasks may run", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.serve(cmd.Context(), func(h *house) ([]service, error) { return list(h.scheduler()) })
+		},
+	})
+	setting(cmd.Flags(), "lease-ttl", "TASKLOG_LEASE_TTL", "how long an attempt lives without a heartbeat; as the workers have it")
+	return cmd
+}
+
+// list makes a list of one service, for commands that run one.
+func list(s service, err error) ([]service, error) { return []service{s}, err }
+
+func (h *house) scheduler() (service, error) {
+	cfg, err := load[scheduler.Config](h.settings)
+	if err != nil {
+		return service{}, err
+	}
+	s, err := scheduler.New(h.log, cfg, h.of("scheduler"), h.metrics)
+	if err != nil {
+		return service{}, &usageError{err}
+	}
+	return service{"scheduler", s.Run}, nil
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/spf13/pflag"
+)
+
+// config is what the binary itself can be told; each service has a Config of its own.
+type config struct {
+	// RedisURL names the Redis that holds the log: redis://, rediss:// (TLS) or unix://. Empty means
+	// the Redis that `tasklog dev` started under the data folder, else redis://127.0.0.1:6379/0.
+	RedisURL string `env:"TASKLOG_REDIS_URL"`
+	// RedisWait is how long a service waits at its start for a Redis that does not answer. Zero means 30 s.
+	RedisWait time.Duration `env:"TASKLOG_REDIS_WAIT" usage:"how long a service waits at its start for a Redis that does not answer"`
+	// Data is the folder in which `tasklog dev` keeps its Redis. Empty means data.
+	Data string `env:"TASKLOG_DATA"`
+}
+
+func (c config) withDefaults() config {
+	if c.RedisWait == 0 {
+		c.RedisWait = 30 * time.Second
+	}
+	if c.Data == "" {
+		c.Data = "data"
+	}
+	return c
+}
+
+// settings are the environment with the flags laid over it: one way from either to a Config.
+type settings map[string]string
+
+func parseEnviron(environ []string) settings {
+	s := make(settings)
+	for _, line := range environ {
+		if name, value, ok := strings.Cut(line, "="); ok {
+			s[name] = value
+		}
+	}
+	return s
+}
+
+// envOf is the annotation of a flag that names its variable.
+const envOf = "tasklog-env"
+
+// names says that a flag and a variable are one setting.
+func names(flags *pflag.FlagSet, flag, variable string) {
+	if err := flags.SetAnnotation(flag, envOf, []string{variable}); err != nil {
+		panic(err) // the flag was not defined: a mistake in this program that any run shows
+	}
+}
+
+// overlay lets the flags that were given win over their variables.
+func (s settings) overlay(flags *pflag.FlagSet) {
+	flags.Visit(func(f *pflag.Flag) {
+		if v := f.Annotations[envOf]; len(v) == 1 {
+			s[v[0]] = f.Value.String()
+		}
+	})
+}
+
+// load reads a Config. A setting that cannot be read is a usage error.
+func load[C any](s settings) (C, error) {
+	c, err := env.ParseAsWithOptions[C](env.Options{Environment: s})
+	if err != nil {
+		return c, &usageError{fmt.Errorf("settings: %w", err)}
+	}
+	return c, nil
+}
+
+// hostname names this machine to people; "" when it has no name.
+func hostname() string {
+	name, _ := os.Hostname() // a machine without a name is fine
+	return name
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+)
+
+// tailOptions choose what tail shows.
+type tailOptions struct {
+	from   string
+	task   string
+	types  []string
+	follow bool
+}
+
+const tailHelp = `Print events as they are appended, until Ctrl-C.
+
+Without --from it begins with the ten newest ones; with --task, with the first one of the task.
+--from ID begins at that event; --from 0 at the beginning of the log. An id without its sequence
+is a time in milliseconds. An entry that is no event is named on the standard error.`
+
+func (p *program) tailCmd() *cobra.Command {
+	var o tailOptions
+	cmd := p.withJSON(&cobra.Command{
+		Use: "tail", Short: "Print events as they are appended", Long: tailHelp, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.tail(cmd.Context(), o) },
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&o.from, "from", "", "entry id to begin at")
+	flags.StringVar(&o.task, "task", "", "only events of this task")
+	flags.StringSliceVar(&o.types, "type", nil, "only events of this type; several are separated by commas")
+	flags.BoolVar(&o.follow, "follow", true, "go on at the end of the log; --follow=false ends there")
+	return cmd
+}
+
+func (p *program) tail(ctx context.Context, o tailOptions) error {
+	for _, t := range o.types {
+		if !slices.Contains(events.Types, events.Type(t)) {
+			return &usageError{fmt.Errorf("type %q: want one of %v", t, events.Types)}
+		}
+	}
+	var from events.ID
+	if o.from != "" {
+		var err error
+		if from, err = events.ParseID(o.from); err != nil {
+			return &usageError{err}
+		}
+	}
+	log, shut, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	parts := log.Partitions()
+	if o.task != "" {
+		parts = []eventlog.Partition{log.Of(o.task)}
+	}
+	// Closing the connections ends the blocking reads, which a cancelled context does not.
+	shut = sync.OnceFunc(shut)
+	defer shut()
+	defer context.AfterFunc(ctx, shut)()
+
+	t := &tailer{program: p, log: log, opts: o, out: make(chan []eventlog.Entry)}
+	for _, part := range parts {
+		after, err := t.begin(ctx, part, from)
+		if err != nil {
+			return err
+		}
+		t.readers = append(t.readers, &reader{part: part, after: after})
+	}
+	err = t.backlog(ctx)
+	if err == nil && o.follow {
+		err = t.follow(ctx)
+	}
+	if ctx.Err() != nil {
+		return nil // Ctrl-C is how it ends
+	}
+	return err
+}
+
+// tailer prints what readers read.
+type tailer struct {
+	*program
+	log     *eventlog.Log
+	opts    tailOptions
+	readers []*reader
+	out     chan []eventlog.Entry
+}
+
+// reader stands somewhere in a partition.
+type reader struct {
+	part  eventlog.Partition
+	after events.ID // what lies before, and this, was read
+	page  []eventlog.Entry
+}
+
+const (
+	tailPage   = 1000
+	tailNewest = 10
+	tailPause  = time.Second // after a read that failed
+)
+
+// begin returns the id after which a partition is read.
+func (t *tailer) begin(ctx context.Context, p eventlog.Partition, from events.ID) (events.ID, error) {
+	if t.opts.from != "" {
+		return before(from), nil
+	}
+	if t.opts.task != "" {
+		task, err := t.log.Task(ctx, t.opts.task)
+		if err != nil || len(task.Events) == 0 {
+			return events.ID{}, err
+		}
+		return before(task.Events[0]), nil
+	}
+	newest, err := t.log.RangeBack(ctx, p, events.MaxID, tailNewest)
+	if err != nil || len(newest) == 0 {
+		return events.ID{}, err
+	}
+	return before(newest[len(newest)-1].ID), nil
+}
+
+// before is the greatest id less than id.
+func before(id events.ID) events.ID {
+	switch {
+	case id.Seq > 0:
+		id.Seq--
+	case id.Ms > 0:
+		id = events.ID{Ms: id.Ms - 1, Seq: events.MaxID.Seq}
+	}
+	return id
+}
+
+// backlog prints what is there, in the order of ids over all partitions.
+func (t *tailer) backlog(ctx context.Context) error {
+	open := slices.Clone(t.readers)
+	for {
+		for _, r := range open {
+			if len(r.page) > 0 {
+				continue
+			}
+			var err error
+			if r.page, err = t.log.Range(ctx, r.part, r.after, events.MaxID, tailPage); err != nil {
+				return err
+			}
+		}
+		open = slices.DeleteFunc(open, func(r *reader) bool { return len(r.page) == 0 })
+		if len(open) == 0 {
+			return nil
+		}
+		next := slices.MinFunc(open, func(a, b *reader) int { return a.page[0].ID.Compare(b.page[0].ID) })
+		e := next.page[0]
+		next.page, next.after = next.page[1:], e.ID
+		if err := t.show(e); err != nil {
+			return err
+		}
+	}
+}
+
+// follow prints what comes, a partition's events in their order.
+func (t *tailer) follow(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer stop()
+	for _, r := range t.readers {
+		readers.Go(func() { t.read(ctx, r) })
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case entries := <-t.out:
+			for _, e := range entries {
+				if err := t.show(e); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// read follows a partition until ctx ends. While Redis is away it says so and goes on.
+func (t *tailer) read(ctx context.Context, r *reader) {
+	for ctx.Err() == nil {
+		entries, err := t.log.Follow(ctx, r.part, r.after, tailPage, eventlog.MaxBlock)
+		if err != nil {
+			if ctx.Err() == nil {
+				t.warn(fmt.Errorf("%w; trying again", err))
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(tailPause):
+			}
+			continue
+		}
+		if len(entries) == 0 {
+			continue
+		}
+		r.after = entries[len(entries)-1].ID
+		select {
+		case <-ctx.Done():
+		case t.out <- entries:
+		}
+	}
+}
+
+func (t *tailer) show(e eventlog.Entry) error {
+	if e.Err != nil {
+		t.warn(fmt.Errorf("skipped an %w", e.Err))
+		return nil
+	}
+	if t.opts.task != "" && e.Task != t.opts.task {
+		return nil
+	}
+	if len(t.opts.types) > 0 && !slices.Contains(t.opts.types, string(e.Data.Type())) {
+		return nil
+	}
+	v, err := viewEvent(e.Event)
+	if err != nil {
+		return err
+	}
+	return t.print(v, func(w io.Writer) {
+		about := e.Data.About()
+		say(w, "%s", strings.TrimRight(fmt.Sprintf("%s  %-18s  %-20s  %s  %s", v.At, v.Type, e.ID,
+			clean(words(about.Queue, about.Name, e.Task)), describe(e.Data)), " "))
+	})
+}
