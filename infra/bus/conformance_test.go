@@ -61,7 +61,7 @@ func conforms(t *testing.T, features tests.Features, cfg bus.SubscriberConfig) {
 
 func TestManyInFlightConformToWatermill(t *testing.T) {
 	conforms(t, tests.Features{
-		ConsumerGroups: true, Persistent: true, NewSubscriberReceivesOldMessages: true,
+		ConsumerGroups: true, Persistent: true, NewSubscriberReceivesOldMessages: true, ForceShort: true,
 	}, bus.SubscriberConfig{MaxInFlight: 64})
 }
 
