@@ -1,0 +1,190 @@
+// Package api serves Tasklog over HTTP: it takes tasks, tells what became of them, streams the log,
+// and shows the dashboard.
+//
+// # Guarantees
+//
+// A request that is answered with a 4xx status appended nothing. A payload reaches the handler as it
+// was sent: it is never decoded here. Every error is application/problem+json (RFC 9457) and names the
+// field at fault where there is one. GET and HEAD change nothing.
+//
+// # Time
+//
+// Redis' clock alone: a delay counts from the moment at which Redis took the task.
+//
+// # Failure
+//
+// While Redis does not answer, so says status 503 with Retry-After; the process goes on and recovers by
+// itself. A 503 to POST /api/tasks means unknown: with a customJobId asking again is safe, without one it
+// may make a second task. Event streams stay open and go on where they were.
+//
+// # Cost at idle
+//
+// Without requests and without event streams nothing is asked of Redis. Any number of event streams
+// share one reader a partition.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/api/dashboard"
+)
+
+// Config says where the API listens and what it takes. The zero Config is good.
+type Config struct {
+	// Addr is host:port. Empty means 127.0.0.1:3000; ":3000" means every interface, and there is no
+	// authentication.
+	Addr string `env:"TASKLOG_ADDR" usage:"host:port of the HTTP API; without a host, every interface"`
+	// MaxPayload is how many bytes of JSON the payload of a task may have. Zero means 1 MiB.
+	MaxPayload int `env:"TASKLOG_MAX_PAYLOAD" usage:"bytes that the payload of a task may have"`
+	// MaxStreams is how many event streams may be open at once. Zero means 256.
+	MaxStreams int `env:"TASKLOG_MAX_STREAMS" usage:"event streams that may be open at once"`
+
+	// Heartbeat is the time between two signs of life on a silent event stream. Zero means 15 s.
+	Heartbeat time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Addr == "" {
+		c.Addr = "127.0.0.1:3000"
+	}
+	if c.MaxPayload == 0 {
+		c.MaxPayload = events.DefaultMaxPayload
+	}
+	if c.MaxStreams == 0 {
+		c.MaxStreams = 256
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = 15 * time.Second
+	}
+	return c
+}
+
+const (
+	headTimeout  = 5 * time.Second  // for the head of a request
+	readTimeout  = 15 * time.Second // for all of a request
+	writeTimeout = 30 * time.Second // for an answer; an event stream sets its own
+	idleTimeout  = 2 * time.Minute  // between two requests of a connection
+	drainTimeout = 10 * time.Second // for requests under way at shutdown
+	maxHeader    = 32 << 10         // bytes
+)
+
+// API is the HTTP service. Its zero value is of no use: see New.
+type API struct {
+	log *eventlog.Log
+	//V views    lister
+	cfg      Config
+	slog     *slog.Logger
+	metrics  metrics
+	pages    *dashboard.Pages
+	feeds    []*feed // one a partition
+	streams  atomic.Int64
+	handler  http.Handler
+	listener net.Listener
+
+	closing context.Context //nolint:containedctx // the service's life, which every event stream watches
+	close   context.CancelFunc
+	running sync.WaitGroup // readers of the log
+}
+
+// New returns an API of a log that the caller opened, and will close after the API. reg is what
+// /metrics shows, and where the API registers its own; nil means a new one. It fails when the
+// Config is out of range, and sends Redis nothing.
+func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Registry) (*API, error) {
+	cfg = cfg.withDefaults()
+	if cfg.MaxPayload < 0 || cfg.MaxStreams < 0 || cfg.Heartbeat < 0 {
+		return nil, errors.New("api: a limit is less than zero")
+	}
+	if reg == nil {
+		reg = prometheus.NewRegistry()
+	}
+	pages, err := dashboard.New()
+	if err != nil {
+		return nil, err
+	}
+	a := &API{log: log, cfg: cfg, slog: logger, metrics: newMetrics(reg), pages: pages}
+	a.closing, a.close = context.WithCancel(context.Background())
+	for _, p := range log.Partitions() {
+		a.feeds = append(a.feeds, &feed{api: a, part: p})
+	}
+	a.handler = a.routes(reg)
+	return a, nil
+}
+
+// Handler serves every route. Whoever uses it without Run calls Close in the end.
+func (a *API) Handler() http.Handler { return a.handler }
+
+// Listen binds the address, so that Addr tells the port before Run serves.
+func (a *API) Listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", a.cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	a.listener = listener
+	return nil
+}
+
+// Addr is the address that is bound, or the one that Listen will bind.
+func (a *API) Addr() string {
+	if a.listener == nil {
+		return a.cfg.Addr
+	}
+	return a.listener.Addr().String()
+}
+
+// Run serves until ctx ends: then it ends the event streams, answers what was asked, and returns nil
+// when all of it is over, within 10 s. It binds the address unless Listen did. An API runs once.
+func (a *API) Run(ctx context.Context) error {
+	defer a.Close()
+	if a.listener == nil {
+		if err := a.Listen(ctx); err != nil {
+			return err
+		}
+	}
+	server := &http.Server{
+		Handler:           a.handler,
+		ReadHeaderTimeout: headTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(a.slog.Handler(), slog.LevelDebug), // clients that misbehave
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(a.listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	a.close()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		a.slog.LogAttrs(ctx, slog.LevelWarn, "requests were still open at shutdown", slog.Any("error", err))
+		_ = server.Close() // it is the end either way
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// Close ends every event stream and returns when nothing that the API started reads the log any
+// more, within eventlog.MaxBlock.
+func (a *API) Close() {
+	a.close()
+	a.running.Wait()
+}

@@ -1,0 +1,174 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+)
+
+// problem is the body of every answer that is an error (RFC 9457).
+type problem struct {
+	Type   string       `json:"type"` // a URN that programs may compare
+	Title  string       `json:"title"`
+	Status int          `json:"status"`
+	Detail string       `json:"detail,omitempty"`
+	Field  string       `json:"field,omitempty"`  // the first field at fault
+	Errors []fieldError `json:"errors,omitempty"` // all of them, when there are several
+
+	retryAfter int // seconds; 0: no header
+}
+
+type fieldError struct {
+	Field  string `json:"field"`
+	Reason string `json:"reason"`
+}
+
+// Error is the detail, or the title when there is none.
+func (p *problem) Error() string {
+	if p.Detail == "" {
+		return p.Title
+	}
+	return p.Detail
+}
+
+// newProblem makes a problem. kind is the end of its type.
+func newProblem(status int, kind, title, detail string) *problem {
+	return &problem{Type: "urn:tasklog:problem:" + kind, Title: title, Status: status, Detail: detail}
+}
+
+func malformed(detail string) *problem {
+	return newProblem(http.StatusBadRequest, "malformed", "The request cannot be read", detail)
+}
+
+func notFound(detail string) *problem {
+	return newProblem(http.StatusNotFound, "not-found", "There is no such thing", detail)
+}
+
+// invalid is every field of a request that is wrong, and never empty.
+type invalid []*events.FieldError
+
+// Error joins all of them.
+func (v invalid) Error() string {
+	reasons := make([]string, len(v))
+	for i, e := range v {
+		reasons[i] = e.Error()
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// problemOf is the one place that turns an error into a status.
+func problemOf(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if v, ok := errors.AsType[invalid](err); ok {
+		return invalidFields(v)
+	}
+	if e, ok := errors.AsType[*events.FieldError](err); ok {
+		return invalidFields(invalid{e})
+	}
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return newProblem(http.StatusRequestEntityTooLarge, "too-large", "The request is too large",
+			fmt.Sprintf("the body is longer than %d bytes", e.Limit))
+	}
+	if e, ok := errors.AsType[*eventlog.RefusedError](err); ok {
+		return newProblem(http.StatusConflict, "refused", "The task's state does not allow it", e.Error())
+	}
+	switch {
+	case errors.Is(err, eventlog.ErrNotFound):
+		return notFound("there is no such task")
+	case eventlog.Unavailable(err), errors.Is(err, context.Canceled): // the latter at shutdown
+		p := newProblem(http.StatusServiceUnavailable, "unavailable", "Redis does not answer",
+			"what was asked may or may not have happened; ask again later")
+		p.retryAfter = 1
+		return p
+	}
+	return newProblem(http.StatusInternalServerError, "internal", "Something went wrong", "the log of the service says more")
+}
+
+func invalidFields(v invalid) *problem {
+	p := newProblem(http.StatusUnprocessableEntity, "invalid-field", "A field is wrong", v.Error())
+	p.Field = v[0].Field
+	if len(v) > 1 {
+		for _, e := range v {
+			p.Errors = append(p.Errors, fieldError{e.Field, e.Reason})
+		}
+	}
+	return p
+}
+
+// fail answers with an error.
+func (a *API) fail(c *gin.Context, err error) {
+	if p := a.judge(c, err); p != nil {
+		writeJSON(c, p.Status, "application/problem+json", p)
+	}
+}
+
+// judge ends a request with an error: it logs what is ours and returns what to answer, or nil when
+// there is nobody to answer.
+func (a *API) judge(c *gin.Context, err error) *problem {
+	c.Abort()
+	if errors.Is(err, context.Canceled) && c.Request.Context().Err() != nil {
+		c.Status(statusGone)
+		return nil
+	}
+	p := problemOf(err)
+	if p.Status >= http.StatusInternalServerError {
+		a.slog.LogAttrs(c.Request.Context(), slog.LevelError, "request failed", slog.String("route", c.FullPath()),
+			slog.String("request", c.Writer.Header().Get(requestIDHeader)), slog.Any("error", err))
+	}
+	if c.Writer.Written() {
+		return nil // an answer is under way: there is no second one
+	}
+	if p.retryAfter > 0 {
+		c.Header("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	return p
+}
+
+// statusGone is what metrics count when the client went away before its answer.
+const statusGone = 499
+
+// answer writes v as JSON.
+func answer(c *gin.Context, status int, v any) {
+	writeJSON(c, status, "application/json", v)
+}
+
+// writeJSON answers with v. The media type and nosniff keep a browser from taking it for HTML.
+func writeJSON(c *gin.Context, status int, mediaType string, v any) {
+	body, err := encodeJSON(v)
+	if err != nil { // not reached: every body here can be encoded
+		status, mediaType = http.StatusInternalServerError, "application/problem+json"
+		body = []byte(`{"type":"urn:tasklog:problem:internal","title":"Something went wrong","status":500}`)
+	}
+	c.Data(status, mediaType, body)
+}
+
+// encodeJSON is json.Marshal that leaves <, > and & alone: a payload reads as it was sent.
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return b.Bytes(), err
+}
+
+// stamp writes a time in ms as RFC 3339 in UTC, and nothing for 0.
+func stamp(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}
