@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/redis/go-redis/v9"
@@ -22,7 +23,7 @@ type adapter struct {
 
 // Error implements watermill.LoggerAdapter.
 func (a adapter) Error(msg string, err error, fields watermill.LogFields) {
-	if errors.Is(err, redis.ErrClosed) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, redis.ErrClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("said", msg), slog.Any("error", err)}
