@@ -1,0 +1,25 @@
+// Package views keeps projections in Redis, beside the log that they are made from, and reads them.
+//
+// # Keys, under view: of a partition
+//
+//	head                         hash: checkpoint, generation, version and counts of what was folded
+//	queues  throughput  workers  hash: field of the view → JSON
+//	tasks                        hash: queue → how many tasks ended, JSON
+//	tasks:<generation>:<state>:<queue>  zset: task → ms of its last change
+//	lease                        which projector folds this partition, with a TTL
+//
+// # Guarantees
+//
+// All views of a partition stand at one checkpoint, and a script stores both in one step: after a
+// crash at any moment the views are those of the checkpoint. Stored is never what changed but what
+// is, so that a step that was taken half way or twice does no harm. A projector that was overtaken is
+// told so and stores nothing.
+//
+// Views that are missing, broken or of another version are made again under a new generation; nobody
+// can store into an old one. What is left of it is swept.
+//
+// # Reading
+//
+// A reader sees the views as of a checkpoint, and Freshness says which. Tasks come from their rows:
+// the index only says which rows to look at, and a row that has moved on since is not listed.
+package views

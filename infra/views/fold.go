@@ -1,0 +1,78 @@
+package views
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/projections"
+	"github.com/tasklog/tasklog/projections/queues"
+	"github.com/tasklog/tasklog/projections/tasks"
+	"github.com/tasklog/tasklog/projections/throughput"
+	"github.com/tasklog/tasklog/projections/workers"
+
+	"github.com/tasklog/tasklog/events"
+)
+
+// maxMoved is how many tasks may have changed before the views must be stored: it bounds the time
+// that this takes Redis to some 2 ms.
+const maxMoved = 1000
+
+// Fold is the views of one partition in memory, on their way from the stored checkpoint to the next.
+// It is for one goroutine.
+type Fold struct {
+	Head
+	Queues     queues.View
+	Throughput throughput.View
+	Workers    workers.View
+	Tasks      tasks.View
+
+	part   eventlog.Partition
+	stored events.ID // Invariant: stored <= Checkpoint
+}
+
+func newFold(p eventlog.Partition) *Fold { return &Fold{part: p} }
+
+func (f *Fold) views() []projections.View {
+	return []projections.View{&f.Queues, &f.Throughput, &f.Workers, &f.Tasks}
+}
+
+// version is that of everything that a Fold holds: a program of another one cannot read it.
+func version() string {
+	var b strings.Builder
+	b.WriteString(strconv.Itoa(layout))
+	for _, v := range new(Fold).views() {
+		b.WriteString(" " + v.Name() + "=" + strconv.Itoa(v.Version()))
+	}
+	return b.String()
+}
+
+// Add counts the next entry of the log. One that is no event moves the checkpoint only.
+func (f *Fold) Add(e eventlog.Entry) {
+	f.Checkpoint = e.ID
+	f.Read++
+	if e.Err != nil {
+		f.Skipped++
+		return
+	}
+	f.Queues.Apply(e.Event)
+	f.Throughput.Apply(e.Event)
+	f.Workers.Apply(e.Event)
+	f.Tasks.Apply(e.Event)
+}
+
+// Full reports that the views must be stored before the next entry is added.
+func (f *Fold) Full() bool { return f.Tasks.Moved() >= maxMoved || f.Tasks.Due() }
+
+// Dirty reports that there is something to store.
+func (f *Fold) Dirty() bool { return f.Checkpoint != f.stored }
+
+// Miss notes that everything up to an id was removed from the log, and reports whether that took
+// events that were not yet stored, which nobody noted before.
+func (f *Fold) Miss(trimmed events.ID) bool {
+	if trimmed.Compare(f.stored) <= 0 || trimmed.Compare(f.Missed) <= 0 {
+		return false
+	}
+	f.Missed = trimmed
+	return true
+}

@@ -1,0 +1,179 @@
+package views
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/projections/queues"
+	"github.com/tasklog/tasklog/projections/tasks"
+)
+
+// Filter chooses tasks. The zero Filter chooses all.
+type Filter struct {
+	State  events.State // empty: all states
+	Queue  string       // empty: all queues
+	Name   string       // of the task's kind; empty: all
+	Cursor string       // Page.Next of the page before; empty: the first page
+	Limit  int          // tasks of a page; 0 means 50, and the most is 200
+}
+
+// Page is some tasks, the newest change first.
+type Page struct {
+	Tasks []events.Task
+	// Next is the Cursor of the next page; empty when this is the last. A page with Next may be
+	// short, even empty: a page looks at a bounded number of tasks.
+	Next string
+}
+
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+	maxExamined  = 2000 // entries of the index that one page looks at
+)
+
+// Tasks returns a page of tasks. Pages follow each other by the time of a task's last change: one that
+// does not change meanwhile is in exactly one of them, one that does may be in none, because it is
+// now before the first. Of completed and of cancelled tasks the newest tasks.Keep of each queue and
+// partition are listed, and somewhat more.
+//
+// A Filter that makes no sense is an *events.FieldError.
+func (s *Store) Tasks(ctx context.Context, filter Filter) (Page, error) {
+	after, limit, err := filter.check()
+	if err != nil {
+		return Page{}, err
+	}
+	m, err := s.merge(ctx, filter, after)
+	if err != nil {
+		return Page{}, fmt.Errorf("list tasks: %w", err)
+	}
+	page := Page{Tasks: []events.Task{}}
+	seen := map[string]bool{} // a task on the move may be in two places of the index
+	for examined := 0; len(page.Tasks) < limit && examined < maxExamined; {
+		batch, err := m.take(ctx, min(limit-len(page.Tasks), maxExamined-examined))
+		if err != nil {
+			return Page{}, fmt.Errorf("list tasks: %w", err)
+		}
+		if len(batch) == 0 {
+			return page, nil
+		}
+		examined += len(batch)
+		rows, err := s.rows(ctx, batch)
+		if err != nil {
+			return Page{}, fmt.Errorf("list tasks: %w", err)
+		}
+		for _, e := range batch {
+			if t, ok := rows[e.id]; ok && !seen[e.id] && filter.chooses(t) {
+				seen[e.id] = true
+				page.Tasks = append(page.Tasks, t)
+			}
+		}
+		page.Next = batch[len(batch)-1].cursor()
+	}
+	rest, err := m.take(ctx, 1)
+	if err != nil {
+		return Page{}, fmt.Errorf("list tasks: %w", err)
+	}
+	if len(rest) == 0 {
+		page.Next = ""
+	}
+	return page, nil
+}
+
+// check returns the position and the limit that a filter asks for.
+func (f Filter) check() (after position, limit int, err error) {
+	if f.State != events.StateNone && !slices.Contains(events.States, f.State) {
+		return after, 0, &events.FieldError{Field: "state", Reason: fmt.Sprintf("%q is not one of %v", f.State, events.States)}
+	}
+	if f.Limit < 0 || f.Limit > maxLimit {
+		return after, 0, &events.FieldError{Field: "limit", Reason: fmt.Sprintf("%d is not between 1 and %d", f.Limit, maxLimit)}
+	}
+	if limit = f.Limit; limit == 0 {
+		limit = defaultLimit
+	}
+	after, err = parseCursor(f.Cursor)
+	return after, limit, err
+}
+
+// chooses judges a task by its row, which may have moved on since it came into the index.
+func (f Filter) chooses(t events.Task) bool {
+	return (f.State == events.StateNone || f.State == t.State) &&
+		(f.Queue == "" || f.Queue == t.Queue) && (f.Name == "" || f.Name == t.Name)
+}
+
+// rows reads the tasks of a batch.
+func (s *Store) rows(ctx context.Context, batch []entry) (map[string]events.Task, error) {
+	ids := map[int][]string{}
+	for _, e := range batch {
+		ids[e.part.N] = append(ids[e.part.N], e.id)
+	}
+	rows := make(map[string]events.Task, len(batch))
+	for n, list := range ids {
+		found, err := s.log.Tasks(ctx, s.log.Partitions()[n], list)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range found {
+			rows[t.ID] = t
+		}
+	}
+	return rows, nil
+}
+
+// merge opens the places of the index in which chosen tasks can be: those that are not empty as of
+// the checkpoint.
+func (s *Store) merge(ctx context.Context, filter Filter, after position) (*merge, error) {
+	m := &merge{rdb: s.rdb}
+	for _, p := range s.log.Partitions() {
+		h, v, err := s.counts(ctx, p, filter.Queue)
+		if err != nil {
+			return nil, err
+		}
+		for queue, q := range v.All() {
+			for state := range q.Counts {
+				if filter.State == events.StateNone || filter.State == state {
+					key := indexKey(p, h.Generation, tasks.Place{State: state, Queue: queue})
+					m.streams = append(m.streams, &stream{key: key, part: p, after: after})
+				}
+			}
+		}
+	}
+	return m, nil
+}
+
+// counts reads the counts of one queue, or of all, and the generation that they belong to.
+func (s *Store) counts(ctx context.Context, p eventlog.Partition, queue string) (Head, *queues.View, error) {
+	v := new(queues.View)
+	var head, one *redis.SliceCmd
+	var all *redis.MapStringStringCmd
+	_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		head = tx.HMGet(ctx, p.View("head"), headFields...)
+		if queue != "" {
+			one = tx.HMGet(ctx, p.View(v.Name()), queue)
+		} else {
+			all = tx.HGetAll(ctx, p.View(v.Name()))
+		}
+		return nil
+	})
+	if err := unusable(err); err != nil {
+		return Head{}, nil, err
+	}
+	h, err := s.head(head)
+	if err != nil {
+		return Head{}, nil, err
+	}
+	fields := map[string]string{}
+	if all != nil {
+		fields = all.Val()
+	} else if data, ok := one.Val()[0].(string); ok {
+		fields[queue] = data
+	}
+	if err := v.Load(fields); err != nil {
+		return Head{}, nil, fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+	return h, v, nil
+}

@@ -1,0 +1,154 @@
+package views
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/projections"
+	"github.com/tasklog/tasklog/projections/queues"
+	"github.com/tasklog/tasklog/projections/throughput"
+	"github.com/tasklog/tasklog/projections/workers"
+)
+
+// Freshness says as of when a view is. The zero Freshness is that of views that nobody has made yet.
+type Freshness struct {
+	Partitions []Head    // by partition; a zero Head where there are no views yet
+	Newest     time.Time // of the newest event in the view, UTC; zero when there is none
+}
+
+// Missed reports that the log was trimmed before it was read: the counts are not those of all events.
+func (f Freshness) Missed() bool {
+	for _, h := range f.Partitions {
+		if !h.Missed.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// Queues returns the counts of every queue, merged over the partitions.
+func (s *Store) Queues(ctx context.Context) (*queues.View, Freshness, error) {
+	sum := new(queues.View)
+	fresh, err := s.each(ctx, func() projections.View { return new(queues.View) },
+		func(v projections.View) { sum.Merge(v.(*queues.View)) })
+	return sum, fresh, err
+}
+
+// Throughput returns the last day by minute and queue, merged over the partitions.
+func (s *Store) Throughput(ctx context.Context) (*throughput.View, Freshness, error) {
+	sum := new(throughput.View)
+	fresh, err := s.each(ctx, func() projections.View { return new(throughput.View) },
+		func(v projections.View) { sum.Merge(v.(*throughput.View)) })
+	return sum, fresh, err
+}
+
+// Workers returns what each worker did and runs, merged over the partitions.
+func (s *Store) Workers(ctx context.Context) (*workers.View, Freshness, error) {
+	sum := new(workers.View)
+	fresh, err := s.each(ctx, func() projections.View { return new(workers.View) },
+		func(v projections.View) { sum.Merge(v.(*workers.View)) })
+	return sum, fresh, err
+}
+
+// each loads one view of every partition, with its head. A partition without views is left out.
+func (s *Store) each(ctx context.Context, empty func() projections.View, merge func(projections.View)) (fresh Freshness, err error) {
+	for _, p := range s.log.Partitions() {
+		v := empty()
+		var head *redis.SliceCmd
+		var fields *redis.MapStringStringCmd
+		_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+			head = tx.HMGet(ctx, p.View("head"), headFields...)
+			fields = tx.HGetAll(ctx, p.View(v.Name()))
+			return nil
+		})
+		if err := unusable(err); err != nil {
+			return fresh, fmt.Errorf("read view %s of partition %d: %w", v.Name(), p.N, err)
+		}
+		h, err := s.head(head)
+		if err != nil {
+			return fresh, fmt.Errorf("read view %s of partition %d: %w", v.Name(), p.N, err)
+		}
+		if err := v.Load(fields.Val()); err != nil {
+			return fresh, fmt.Errorf("read view %s of partition %d: %w: %w", v.Name(), p.N, ErrUnusable, err)
+		}
+		merge(v)
+		fresh.add(h)
+	}
+	return fresh, nil
+}
+
+// head reads the head of views that may not be there yet: then it is zero.
+func (s *Store) head(cmd *redis.SliceCmd) (Head, error) {
+	if values := cmd.Val(); len(values) > 0 && values[0] == nil {
+		return Head{}, nil
+	}
+	return parseHead(cmd.Val())
+}
+
+func (f *Freshness) add(h Head) {
+	f.Partitions = append(f.Partitions, h)
+	if t := h.Checkpoint.Time(); !h.Checkpoint.IsZero() && t.After(f.Newest) {
+		f.Newest = t
+	}
+}
+
+// Checkpoint returns up to where the log is in the views of a partition: the zero ID when there are
+// none yet.
+func (s *Store) Checkpoint(ctx context.Context, p eventlog.Partition) (events.ID, error) {
+	cmd := s.rdb.HMGet(ctx, p.View("head"), headFields...)
+	if err := unusable(cmd.Err()); err != nil {
+		return events.ID{}, fmt.Errorf("checkpoint of partition %d: %w", p.N, err)
+	}
+	h, err := s.head(cmd)
+	if err != nil {
+		return events.ID{}, fmt.Errorf("checkpoint of partition %d: %w", p.N, err)
+	}
+	return h.Checkpoint, nil
+}
+
+// Lag is how far the views of a partition are behind its log.
+type Lag struct {
+	Entries int64         // not yet folded; exact while nothing of the log was trimmed
+	Behind  time.Duration // from the newest event that is folded to the newest there is
+}
+
+// Lag returns how far each partition is behind. Views that must be made again have folded nothing.
+func (s *Store) Lag(ctx context.Context) ([]Lag, error) {
+	lags := make([]Lag, 0, len(s.log.Partitions()))
+	for _, p := range s.log.Partitions() {
+		var head *redis.SliceCmd
+		var length *redis.IntCmd
+		var first, last *redis.XMessageSliceCmd
+		_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+			head = tx.HMGet(ctx, p.View("head"), headFields...)
+			length = tx.XLen(ctx, p.Events)
+			first = tx.XRangeN(ctx, p.Events, "-", "+", 1)
+			last = tx.XRevRangeN(ctx, p.Events, "+", "-", 1)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("lag of partition %d: %w", p.N, err)
+		}
+		h, err := s.head(head)
+		if err != nil && !errors.Is(err, ErrUnusable) {
+			return nil, fmt.Errorf("lag of partition %d: %w", p.N, err)
+		}
+		var lag Lag
+		if len(first.Val()) > 0 && len(last.Val()) > 0 {
+			start, _ := events.ParseID(first.Val()[0].ID) // Redis wrote it
+			end, _ := events.ParseID(last.Val()[0].ID)
+			if end.Compare(h.Checkpoint) > 0 {
+				lag.Entries = max(1, length.Val()-h.Read)
+				lag.Behind = time.Duration(end.Ms-max(h.Checkpoint.Ms, start.Ms)) * time.Millisecond
+			}
+		}
+		lags = append(lags, lag)
+	}
+	return lags, nil
+}

@@ -1,0 +1,105 @@
+package views
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/projections/tasks"
+)
+
+//go:embed save.lua
+var saveSource string
+
+var saveScript = redis.NewScript(saveSource)
+
+// maxArgs is how many arguments one command gets inside a script: Lua's stack bounds them.
+const maxArgs = 2000
+
+// Save stores the views and their checkpoint in one step, and extends the lease of owner. It returns
+// ErrMoved when another projector got there first. After any error f is of no use: load it again.
+func (s *Store) Save(ctx context.Context, f *Fold, owner string, ttl time.Duration) error {
+	o := operations{
+		keys: []string{f.part.View("head"), f.part.View("lease")},
+		args: []any{
+			owner, ttl.Milliseconds(), f.Generation, f.stored.String(), f.Checkpoint.String(),
+			f.Read, f.Skipped, f.Missed.String(),
+		},
+	}
+	for _, v := range f.views() {
+		o.fields(f.part.View(v.Name()), v.Changed())
+	}
+	o.index(f)
+	answer, err := saveScript.Run(ctx, s.rdb, o.keys, o.args...).Text()
+	if err := unusable(err); err != nil {
+		return fmt.Errorf("save the views of partition %d at %s: %w", f.part.N, f.Checkpoint, err)
+	}
+	if answer != "ok" {
+		return fmt.Errorf("save the views of partition %d at %s: %w: %s", f.part.N, f.Checkpoint, ErrMoved, answer)
+	}
+	f.Tasks.Told()
+	f.stored = f.Checkpoint
+	return nil
+}
+
+// operations is what save.lua does, as its KEYS and ARGV. Those that add come before those that
+// remove, because a Redis that is out of memory then refuses the first of them and nothing is done.
+type operations struct {
+	keys []string
+	args []any
+}
+
+func (o *operations) add(command, key string, args []any) {
+	for len(args) > 0 {
+		n := min(len(args), maxArgs)
+		o.keys = append(o.keys, key)
+		o.args = append(append(o.args, command, n), args[:n]...)
+		args = args[n:]
+	}
+}
+
+// fields stores the fields of a view that changed.
+func (o *operations) fields(key string, changed func(func(string, []byte) bool)) {
+	var set, gone []any
+	for field, value := range changed {
+		if value == nil {
+			gone = append(gone, field)
+			continue
+		}
+		set = append(set, field, value)
+	}
+	o.add("HSET", key, set)
+	o.add("HDEL", key, gone)
+}
+
+// index moves tasks from place to place. A place names a key of the partition.
+func (o *operations) index(f *Fold) {
+	enter, leave := map[tasks.Place][]any{}, map[tasks.Place][]any{}
+	for task, c := range f.Tasks.Changes() {
+		enter[c.To] = append(enter[c.To], c.At.Ms, task)
+		if c.From.State != events.StateNone && c.From != c.To {
+			leave[c.From] = append(leave[c.From], task)
+		}
+	}
+	for place, members := range enter {
+		o.add("ZADD", f.index(place), members)
+	}
+	for place, members := range leave {
+		o.add("ZREM", f.index(place), members)
+	}
+	for _, place := range f.Tasks.Trim() {
+		o.add("ZREMRANGEBYRANK", f.index(place), []any{0, -tasks.Keep - 1})
+	}
+}
+
+func (f *Fold) index(place tasks.Place) string { return indexKey(f.part, f.Generation, place) }
+
+func indexKey(p eventlog.Partition, generation int64, place tasks.Place) string {
+	return p.View("tasks:" + strconv.FormatInt(generation, 10) + ":" + string(place.State) + ":" + place.Queue)
+}

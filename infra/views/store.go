@@ -1,0 +1,158 @@
+package views
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+)
+
+// Store keeps the views of a log. Its methods may be called from many goroutines.
+//
+// An error of a method that writes means unknown: load the views again and go on from there.
+type Store struct {
+	log *eventlog.Log
+	rdb redis.UniversalClient
+}
+
+// New returns the views of a log.
+func New(log *eventlog.Log) *Store { return &Store{log: log, rdb: log.Conn().View} }
+
+// ErrMoved reports that another projector stored views of this partition, or is about to. Nothing was
+// stored.
+var ErrMoved = errors.New("another projector moved the views")
+
+// ErrUnusable reports that there are no stored views, or broken ones, or of another version. A
+// projector makes them again with Reset.
+var ErrUnusable = errors.New("no usable views are stored")
+
+// layout is the version of the keys and of head. It changes when they do.
+const layout = 1
+
+// Head is what is known of the stored views of a partition.
+type Head struct {
+	Generation int64     // tells the views before and after a reset apart
+	Checkpoint events.ID // everything up to here is in the views
+	Read       int64     // entries folded or skipped since the reset
+	Skipped    int64     // of these, entries that are no events
+	Missed     events.ID // the greatest id that was trimmed before it was read; zero when none was
+	swept      int64     // no key of a generation before this one is left
+}
+
+// headFields are the fields of head, in the order in which parseHead takes them.
+var headFields = []string{"version", "generation", "checkpoint", "read", "skipped", "missed", "swept"}
+
+func parseHead(values []any) (h Head, err error) {
+	var s [7]string
+	for i := range min(len(values), len(s)) {
+		s[i], _ = values[i].(string)
+	}
+	if s[0] == "" {
+		return h, fmt.Errorf("%w: none", ErrUnusable)
+	}
+	if s[0] != version() {
+		return h, fmt.Errorf("%w: they are of version %q, and this program knows %q", ErrUnusable, s[0], version())
+	}
+	for i, dst := range map[int]*events.ID{2: &h.Checkpoint, 5: &h.Missed} {
+		if *dst, err = events.ParseID(s[i]); err != nil {
+			return h, fmt.Errorf("%w: %s: %w", ErrUnusable, headFields[i], err)
+		}
+	}
+	for i, dst := range map[int]*int64{1: &h.Generation, 3: &h.Read, 4: &h.Skipped, 6: &h.swept} {
+		if _, err = fmt.Sscan(s[i], dst); err != nil {
+			return h, fmt.Errorf("%w: %s %q: %w", ErrUnusable, headFields[i], s[i], err)
+		}
+	}
+	return h, nil
+}
+
+//go:embed lease.lua
+var leaseSource string
+
+var leaseScript = redis.NewScript(leaseSource)
+
+// Lease takes or extends the lease of a partition for a projector, for ttl from now. While another
+// holds it, Lease returns how long that has still to run, and 0 otherwise.
+func (s *Store) Lease(ctx context.Context, p eventlog.Partition, owner string, ttl time.Duration) (time.Duration, error) {
+	left, err := leaseScript.Run(ctx, s.rdb, []string{p.View("lease")}, owner, ttl.Milliseconds()).Int64()
+	if err != nil {
+		return 0, fmt.Errorf("lease the views of partition %d: %w", p.N, err)
+	}
+	return time.Duration(left) * time.Millisecond, nil
+}
+
+// Release gives the lease back, if owner holds it.
+func (s *Store) Release(ctx context.Context, p eventlog.Partition, owner string) error {
+	_, err := s.Lease(ctx, p, owner, 0)
+	return err
+}
+
+//go:embed reset.lua
+var resetSource string
+
+var resetScript = redis.NewScript(resetSource)
+
+// Reset throws the views of a partition away and starts a new generation of them at the beginning of
+// the log. It takes the lease: with force from whoever holds it, without it returns ErrMoved while
+// another does.
+func (s *Store) Reset(ctx context.Context, p eventlog.Partition, owner string, ttl time.Duration, force bool) (*Fold, error) {
+	f := newFold(p)
+	keys := []string{p.View("head"), p.View("lease")}
+	for _, v := range f.views() {
+		keys = append(keys, p.View(v.Name()))
+	}
+	forced := 0
+	if force {
+		forced = 1
+	}
+	generation, err := resetScript.Run(ctx, s.rdb, keys, owner, ttl.Milliseconds(), version(), forced).Int64()
+	if err != nil {
+		return nil, fmt.Errorf("reset the views of partition %d: %w", p.N, err)
+	}
+	if generation == 0 {
+		return nil, fmt.Errorf("reset the views of partition %d: %w", p.N, ErrMoved)
+	}
+	f.Generation = generation
+	return f, nil
+}
+
+// Load returns the stored views of a partition. It returns ErrUnusable when they must be reset.
+func (s *Store) Load(ctx context.Context, p eventlog.Partition) (*Fold, error) {
+	f := newFold(p)
+	var head *redis.SliceCmd
+	var hashes []*redis.MapStringStringCmd
+	_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		head = tx.HMGet(ctx, p.View("head"), headFields...)
+		for _, v := range f.views() {
+			hashes = append(hashes, tx.HGetAll(ctx, p.View(v.Name())))
+		}
+		return nil
+	})
+	if err := unusable(err); err != nil {
+		return nil, fmt.Errorf("load the views of partition %d: %w", p.N, err)
+	}
+	if f.Head, err = parseHead(head.Val()); err != nil {
+		return nil, fmt.Errorf("load the views of partition %d: %w", p.N, err)
+	}
+	for i, v := range f.views() {
+		if err := v.Load(hashes[i].Val()); err != nil {
+			return nil, fmt.Errorf("load the views of partition %d: %w: %s: %w", p.N, ErrUnusable, v.Name(), err)
+		}
+	}
+	f.stored = f.Checkpoint
+	return f, nil
+}
+
+// unusable makes an error that says that a key is not what we wrote an ErrUnusable.
+func unusable(err error) error {
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+	return err
+}

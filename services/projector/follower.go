@@ -1,0 +1,143 @@
+package projector
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/views"
+)
+
+const (
+	readBatch = 1000 // entries of one read
+	maxBatch  = 5000 // entries of one save
+
+	// standBy bounds how long a projector sleeps that waits for its turn: another that stops in
+	// good order gives the lease back before it ends.
+	standBy = 2 * time.Second
+)
+
+// A follower keeps the views of one partition.
+type follower struct {
+	*Projector
+	part eventlog.Partition
+	fold *views.Fold
+
+	ahead   []eventlog.Entry // read and not yet folded
+	renewed time.Time        // when the lease was extended, by our clock
+	saved   time.Time        // when the views were stored
+	saves   int
+
+	// A rebuild ends when the views have reached a place in the log, and tells how far it is.
+	until    *events.ID
+	progress func(read int64)
+}
+
+// lead takes the lease, loads the views and keeps them until something goes wrong or, in a rebuild,
+// all is done. While another projector leads it returns how long to wait.
+func (f *follower) lead(ctx context.Context) (time.Duration, error) {
+	f.renewed = time.Now()
+	left, err := f.store.Lease(ctx, f.part, f.id, f.cfg.LeaseTTL)
+	if err != nil || left > 0 {
+		return min(left+time.Millisecond, standBy), err
+	}
+	defer f.release(ctx)
+	if err := f.load(ctx); err != nil {
+		return 0, err
+	}
+	f.metrics.leads.WithLabelValues(label(f.part.N)).Set(1)
+	defer f.metrics.leads.WithLabelValues(label(f.part.N)).Set(0)
+
+	ctx, stop := context.WithCancel(ctx)
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	defer stop()
+	if !f.fold.Swept() && f.until == nil {
+		generation := f.fold.Generation
+		sweeping.Go(func() { f.sweep(ctx, generation) })
+	}
+	for ctx.Err() == nil && !f.done() {
+		if err := f.step(ctx); err != nil {
+			if errors.Is(err, views.ErrMoved) {
+				f.metrics.moved.Inc()
+			}
+			return f.mended(ctx, err)
+		}
+	}
+	return 0, nil
+}
+
+// load takes the stored views; those that are of no use are thrown away first.
+func (f *follower) load(ctx context.Context) (err error) {
+	f.ahead = nil
+	f.fold, err = f.store.Load(ctx, f.part)
+	if errors.Is(err, views.ErrUnusable) {
+		return f.reset(ctx, err)
+	}
+	return err
+}
+
+// reset starts the views again.
+func (f *follower) reset(ctx context.Context, why error) (err error) {
+	f.metrics.rebuilds.Inc()
+	f.slog.LogAttrs(ctx, slog.LevelWarn, "views are made again from the log",
+		slog.Int("partition", f.part.N), slog.Any("reason", why))
+	f.fold, err = f.store.Reset(ctx, f.part, f.id, f.cfg.LeaseTTL, false)
+	return err
+}
+
+// mended resets views that turned out to be broken when they were stored.
+func (f *follower) mended(ctx context.Context, err error) (time.Duration, error) {
+	if errors.Is(err, views.ErrUnusable) {
+		return 0, f.reset(ctx, err)
+	}
+	return 0, err
+}
+
+// release gives the lease back, so that the next projector need not wait for its end.
+func (f *follower) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = f.store.Release(ctx, f.part, f.id) // else it ends by itself
+}
+
+func (f *follower) sweep(ctx context.Context, generation int64) {
+	if err := f.store.Sweep(ctx, f.part, generation); err != nil && ctx.Err() == nil {
+		f.slog.LogAttrs(ctx, slog.LevelWarn, "old views could not be swept: the next projector tries again",
+			slog.Int("partition", f.part.N), slog.Any("error", err))
+	}
+}
+
+func (f *follower) done() bool {
+	return f.until != nil && f.fold.Checkpoint.Compare(*f.until) >= 0 && !f.fold.Dirty()
+}
+
+// step waits for events, folds what is there and stores the views.
+func (f *follower) step(ctx context.Context) error {
+	before := f.fold.Read
+	if err := f.gather(ctx); err != nil {
+		return err
+	}
+	if !f.fold.Dirty() {
+		return f.renew(ctx)
+	}
+	if err := f.noteGap(ctx); err != nil {
+		return err
+	}
+	if err := f.store.Save(ctx, f.fold, f.id, f.cfg.LeaseTTL); err != nil {
+		return err
+	}
+	f.saves++
+	f.saved = time.Now()
+	f.renewed = f.saved
+	f.metrics.saves.Inc()
+	f.metrics.newest.WithLabelValues(label(f.part.N)).Set(float64(f.fold.Checkpoint.Ms) / 1000)
+	if f.progress != nil {
+		f.progress(f.fold.Read - before)
+	}
+	return nil
+}

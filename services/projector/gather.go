@@ -1,0 +1,98 @@
+package projector
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/views"
+)
+
+// gather folds the next events: it waits for the first, and takes more as long as they are there at
+// once, or the last save was a moment ago, or until a save is full. Events of one task that share a
+// save cost one write.
+func (f *follower) gather(ctx context.Context) error {
+	if len(f.ahead) == 0 {
+		entries, err := f.log.Follow(ctx, f.part, f.fold.Checkpoint, readBatch, eventlog.MaxBlock)
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 && f.until != nil {
+			f.until = &events.ID{} // what a rebuild was to reach is not there any more
+		}
+		f.ahead = entries
+	}
+	until := f.saved.Add(f.cfg.Pace)
+	for n := 0; len(f.ahead) > 0; {
+		read := len(f.ahead)
+		f.add(ctx)
+		if n += read - len(f.ahead); len(f.ahead) > 0 || n > maxBatch-readBatch {
+			return nil
+		}
+		if read < readBatch { // this is all, for now
+			wait := time.Until(until)
+			if wait <= 0 || ctx.Err() != nil {
+				return nil
+			}
+			pause(ctx, wait)
+		}
+		entries, err := f.log.Range(ctx, f.part, f.fold.Checkpoint, events.MaxID, readBatch)
+		if err != nil {
+			return err
+		}
+		f.ahead = entries
+	}
+	return nil
+}
+
+// add folds what was read, until the views must be stored.
+func (f *follower) add(ctx context.Context) {
+	for i, e := range f.ahead {
+		if f.fold.Full() {
+			f.ahead = f.ahead[i:]
+			return
+		}
+		if e.Err != nil {
+			f.metrics.skipped.Inc()
+			f.slog.LogAttrs(ctx, slog.LevelError, "entry of the log skipped: it is no event",
+				slog.Int("partition", f.part.N), slog.String("id", e.ID.String()), slog.Any("error", e.Err))
+		} else {
+			f.metrics.events.Inc()
+		}
+		f.fold.Add(e)
+	}
+	f.ahead = nil
+}
+
+// noteGap looks whether events were removed from the log behind the stored checkpoint: after the
+// first read from there, so that whatever is missing in what was read shows.
+func (f *follower) noteGap(ctx context.Context) error {
+	trimmed, err := f.log.Trimmed(ctx, f.part)
+	if err != nil {
+		return err
+	}
+	if !f.fold.Miss(trimmed) {
+		return nil
+	}
+	f.metrics.gaps.Inc()
+	f.slog.LogAttrs(ctx, slog.LevelError, "the log was trimmed before it was read: the views miss events",
+		slog.Int("partition", f.part.N), slog.String("trimmed", trimmed.String()))
+	return nil
+}
+
+// renew extends the lease of a partition in which nothing happens, when it would end before the next
+// read does.
+func (f *follower) renew(ctx context.Context) error {
+	if time.Since(f.renewed)+eventlog.MaxBlock+500*time.Millisecond < f.cfg.LeaseTTL {
+		return nil
+	}
+	asked := time.Now()
+	left, err := f.store.Lease(ctx, f.part, f.id, f.cfg.LeaseTTL)
+	if err == nil && left > 0 {
+		return views.ErrMoved
+	}
+	f.renewed = asked
+	return err
+}

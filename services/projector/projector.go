@@ -1,0 +1,143 @@
+// Package projector keeps the views up with the log: it follows each partition, folds what happened,
+// and stores the views with their checkpoint.
+//
+// # Guarantees
+//
+// The stored views are those of their checkpoint, always. Any number of projectors may run: a lease
+// picks one for each partition, and the others wait for their turn; two at once do no harm, for a
+// checkpoint that somebody else moved is not moved again. An event is in the views some 100 ms after
+// it happened, under any load that one process can fold.
+//
+// # Bad entries
+//
+// An entry that is no event is skipped, counted and logged with its id. Where the log was trimmed
+// before it was read, that is logged, counted, and said in the views; the fold goes on with the
+// oldest event there is.
+//
+// # Failure
+//
+// Redis away: the stored views are loaded again when it is back. This process killed: another one
+// takes over when the lease has ended, 5 s later at the most. Views lost, broken or of another
+// version: they are made again from the log.
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/views"
+)
+
+// Config says how often a projector stores and how long it may be silent.
+type Config struct {
+	// Pace is the shortest time between two saves of a partition: more events then share a save. An
+	// event after a pause does not wait. Zero means 50 ms.
+	Pace time.Duration `env:"TASKLOG_PROJECTOR_PACE" usage:"shortest time between two saves of the views"`
+	// LeaseTTL is how long a partition waits for a projector that is silent before another one takes
+	// over. Zero means 5 s; under 3 s is an error, for a blocking read may take 2 s.
+	LeaseTTL time.Duration `env:"TASKLOG_PROJECTOR_LEASE_TTL" usage:"how long the views wait for a silent projector"`
+}
+
+func (c Config) withDefaults() Config {
+	if c.Pace == 0 {
+		c.Pace = 50 * time.Millisecond
+	}
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = 5 * time.Second
+	}
+	return c
+}
+
+func (c Config) check() error {
+	if c.Pace < 0 || c.Pace > 10*time.Second {
+		return fmt.Errorf("pace %s: want 0s to 10s", c.Pace)
+	}
+	if c.LeaseTTL < eventlog.MaxBlock+time.Second {
+		return fmt.Errorf("lease TTL %s: a blocking read takes %s; want %s or more",
+			c.LeaseTTL, eventlog.MaxBlock, eventlog.MaxBlock+time.Second)
+	}
+	return nil
+}
+
+// Projector follows every partition of a log.
+type Projector struct {
+	log     *eventlog.Log
+	store   *views.Store
+	cfg     Config
+	id      string // the owner of leases
+	slog    *slog.Logger
+	metrics metrics
+}
+
+// New returns a projector. reg may be nil: then nothing is measured.
+func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*Projector, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	return &Projector{
+		log: log, store: views.New(log), cfg: cfg, id: uuid.NewString(), slog: logger, metrics: newMetrics(reg),
+	}, nil
+}
+
+// Run blocks until ctx ends and everything it started is over, at the latest some eventlog.MaxBlock
+// later. It returns nil.
+func (p *Projector) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, part := range p.log.Partitions() {
+		f := &follower{Projector: p, part: part}
+		wg.Go(func() { f.run(ctx) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// run leads the partition whenever it can, until ctx ends.
+func (f *follower) run(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		saved := f.saves
+		wait, err := f.lead(ctx)
+		if f.saves > saved {
+			failures = 0
+		}
+		if err != nil && !errors.Is(err, views.ErrMoved) {
+			f.failed(ctx, failures, err)
+			failures++
+			continue
+		}
+		pause(ctx, wait)
+	}
+}
+
+// failed reports why a partition is not led, and waits before the next try: longer each time in a
+// row, a second at the most.
+func (f *follower) failed(ctx context.Context, inARow int, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	f.metrics.failures.Inc()
+	f.slog.LogAttrs(ctx, slog.LevelWarn, "step failed and is tried again",
+		slog.String("process", "projector"), slog.Int("partition", f.part.N), slog.Any("error", err))
+	pause(ctx, min(time.Second, 20*time.Millisecond<<min(inARow, 6)))
+}
+
+// pause waits for d, or for ctx.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
