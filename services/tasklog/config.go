@@ -13,6 +13,9 @@ import (
 
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/telemetry"
+	"github.com/tasklog/tasklog/services/api"
+	"github.com/tasklog/tasklog/services/projector"
+	"github.com/tasklog/tasklog/services/relay"
 	"github.com/tasklog/tasklog/services/scheduler"
 	"github.com/tasklog/tasklog/services/worker"
 )
@@ -21,7 +24,7 @@ import (
 func configs() []any {
 	return []any{
 		config{}.withDefaults(), eventlog.Config{}, telemetry.LogConfig{}, telemetry.HealthConfig{},
-		scheduler.Config{}, worker.Config{},
+		api.Config{}, scheduler.Config{}, worker.Config{}, projector.Config{}, relay.Config{},
 	}
 }
 

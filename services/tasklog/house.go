@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -59,7 +59,7 @@ func (p *program) serve(ctx context.Context, build func(h *house) ([]service, er
 		if c := conn.Load(); c != nil {
 			return c.Ping(ctx)
 		}
-		return fmt.Errorf("redis has not answered yet")
+		return errors.New("redis has not answered yet")
 	})
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (p *program) serve(ctx context.Context, build func(h *house) ([]service, er
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := health.Run(healthCtx); err != nil {
-			stop(err)
+			stop(&endedError{"health server", err})
 		}
 	})
 	defer serving.Wait()
@@ -85,6 +85,9 @@ func (p *program) serve(ctx context.Context, build func(h *house) ([]service, er
 	}
 	cfg = cfg.withDefaults()
 	log, shut, err := p.await(ctx, h.logger, redisURL(cfg), cfg.RedisWait)
+	if ctx.Err() != nil && err != nil {
+		return nil // told to stop before it began
+	}
 	if err != nil {
 		return err
 	}
@@ -110,21 +113,34 @@ func (p *program) newHouse() (*house, error) {
 	return &house{program: p, logger: logger, metrics: telemetry.NewRegistry(version())}, nil
 }
 
+// endedError says that a service is over; without an err, that nothing was wrong.
+type endedError struct {
+	name string
+	err  error
+}
+
+// Error names the service.
+func (e *endedError) Error() string {
+	if e.err == nil {
+		return e.name + " ended by itself"
+	}
+	return e.name + ": " + e.err.Error()
+}
+
+// Unwrap returns what was wrong.
+func (e *endedError) Unwrap() error { return e.err }
+
 // runAll runs services until ctx ends or one of them does. Then it stops them in their order, each
 // when the one before it is over, and returns why the first one ended that was not told to.
 func (h *house) runAll(ctx context.Context, services []service) error {
-	type end struct {
-		name string
-		err  error
-	}
-	early := make(chan end, len(services))
+	early := make(chan *endedError, len(services))
 	stops := make([]func(), len(services))
 	for i, s := range services {
 		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			early <- end{s.name, s.run(own)}
+			early <- &endedError{s.name, s.run(own)}
 		}()
 		stops[i] = func() {
 			cancel()
@@ -136,15 +152,11 @@ func (h *house) runAll(ctx context.Context, services []service) error {
 	select {
 	case <-ctx.Done():
 		h.logger.LogAttrs(ctx, slog.LevelInfo, "stopping")
-		if cause := context.Cause(ctx); cause != ctx.Err() { //nolint:errorlint // ctx's own error is no cause
-			failure = cause
+		if e, ok := errors.AsType[*endedError](context.Cause(ctx)); ok { // a signal is no failure
+			failure = e
 		}
 	case e := <-early:
-		if failure = e.err; failure == nil {
-			failure = fmt.Errorf("%s ended by itself", e.name)
-		} else {
-			failure = fmt.Errorf("%s: %w", e.name, failure)
-		}
+		failure = e
 		h.logger.LogAttrs(ctx, slog.LevelError, "a service ended: stopping the others", slog.String("service", e.name))
 	}
 	for i := range services {
@@ -154,7 +166,7 @@ func (h *house) runAll(ctx context.Context, services []service) error {
 		select {
 		case e := <-early:
 			if failure == nil && e.err != nil {
-				failure = fmt.Errorf("%s: %w", e.name, e.err)
+				failure = e
 			}
 		default:
 		}

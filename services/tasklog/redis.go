@@ -106,8 +106,8 @@ func (p *program) client(ctx context.Context) (*client.Client, func(), error) {
 	}
 	c := client.New(log, client.Options{By: by})
 	return c, func() {
+		shut()        // first: it ends a blocking read, which the client would wait for
 		_ = c.Close() // it owns no connection
-		shut()
 	}, nil
 }
 

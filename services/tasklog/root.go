@@ -60,10 +60,12 @@ func newRoot(p *program) *cobra.Command {
 		group string
 		cmds  []*cobra.Command
 	}{
-		{"run", []*cobra.Command{p.schedulerCmd(), p.workerCmd()}},
+		{"run", []*cobra.Command{
+			p.devCmd(), p.apiCmd(), p.schedulerCmd(), p.workerCmd(), p.projectorCmd(), p.relayCmd(),
+		}},
 		{"use", []*cobra.Command{
-			p.enqueueCmd(), p.taskCmd(), p.retryCmd(), p.cancelCmd(),
-			p.pauseCmd(), p.resumeCmd(), p.tailCmd(),
+			p.enqueueCmd(), p.taskCmd(), p.queuesCmd(), p.retryCmd(), p.cancelCmd(),
+			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.replayCmd(),
 		}},
 		{"", []*cobra.Command{p.healthCmd(), p.configCmd(), p.versionCmd()}},
 	} {

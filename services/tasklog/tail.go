@@ -230,7 +230,7 @@ func (t *tailer) show(e eventlog.Entry) error {
 	}
 	return t.print(v, func(w io.Writer) {
 		about := e.Data.About()
-		say(w, "%s", strings.TrimRight(fmt.Sprintf("%s  %-18s  %-20s  %s  %s", v.At, v.Type, e.ID,
-			clean(words(about.Queue, about.Name, e.Task)), describe(e.Data)), " "))
+		line := fmt.Sprintf("%s  %s  %-18s  %s  %s", v.At, e.ID, v.Type, clean(words(about.Queue, about.Name, e.Task)), describe(e.Data))
+		say(w, "%s", strings.TrimRight(line, " "))
 	})
 }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tasklog/tasklog/infra/devredis"
+)
+
+const devHelp = `Run everything in one process: API, dashboard, scheduler, worker with demo handlers, projector.
+
+Redis is the one that --redis or TASKLOG_REDIS_URL names; else a private redis-server or
+valkey-server, when one is on the PATH, whose data stays in the folder of --data; else an
+embedded one, which is slow and keeps nothing.
+
+` + demoHelp
+
+func (p *program) devCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "dev", Short: "Run everything in one process, Redis included", Long: devHelp, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.dev(cmd.Context()) },
+	}
+	addrFlag(cmd.Flags())
+	return cmd
+}
+
+func (p *program) dev(ctx context.Context) error {
+	h, err := p.newHouse()
+	if err != nil {
+		return err
+	}
+	cfg, err := load[config](p.settings)
+	if err != nil {
+		return err
+	}
+	cfg = cfg.withDefaults()
+	at := cfg.RedisURL
+	var redis *devredis.Server // nil: it was named
+	if at == "" {
+		redis, err = devredis.Start(ctx, cfg.Data)
+		if errors.Is(err, devredis.ErrInUse) {
+			return fmt.Errorf("%w: does another \"tasklog dev\" run there? Stop it, or choose another folder with --data", err)
+		}
+		if err != nil {
+			return err
+		}
+		defer redis.Stop() // after everything that uses it
+		at = redis.URL
+	}
+	log, shut, err := p.await(ctx, h.logger, at, cfg.RedisWait)
+	if err != nil {
+		return err
+	}
+	defer shut()
+	h.log = log
+
+	services, addr, err := h.devServices(ctx, redis)
+	if err != nil {
+		return err
+	}
+	b := banner{addr: addr, at: at, data: cfg.Data, redis: redis, stream: log.Partitions()[0].Events}
+	if err := b.print(p.stdout); err != nil {
+		return err
+	}
+	if redis != nil {
+		for _, why := range redis.Skipped {
+			h.logger.LogAttrs(ctx, slog.LevelWarn, "a Redis on the PATH cannot be used", slog.String("reason", why))
+		}
+	}
+	return h.runAll(ctx, services)
+}
+
+// devServices lists the services in the order in which they stop: first nothing more is asked for,
+// then what runs ends, then those that it needed for that.
+func (h *house) devServices(ctx context.Context, redis *devredis.Server) (services []service, addr string, err error) {
+	for _, build := range []func() (service, error){
+		func() (service, error) { return h.worker(true) }, h.scheduler, h.projector,
+	} {
+		s, err := build()
+		if err != nil {
+			return nil, "", err
+		}
+		services = append(services, s)
+	}
+	if redis != nil {
+		services = append(services, service{redis.Kind, func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-redis.Ended():
+				return fmt.Errorf("it is gone; it said why in %s", redis.LogFile())
+			}
+		}})
+	}
+	api, addr, err := h.api(ctx)
+	return append([]service{api}, services...), addr, err
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/projections/queues"
+)
+
+// queueView is a queue as GET /api/queues tells it.
+type queueView struct {
+	Queue  string        `json:"queue"`
+	Paused bool          `json:"paused"`
+	Counts queues.Counts `json:"counts"`
+	Totals queues.Totals `json:"totals"`
+}
+
+func (p *program) queuesCmd() *cobra.Command {
+	return p.withJSON(&cobra.Command{
+		Use: "queues", Short: "Show every queue: its tasks by state", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.queues(cmd.Context()) },
+	})
+}
+
+func (p *program) queues(ctx context.Context) error {
+	log, shut, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer shut()
+	store := views.New(log)
+	view, fresh, err := store.Queues(ctx)
+	if errors.Is(err, views.ErrUnusable) {
+		return fmt.Errorf("%w; make them anew with \"tasklog replay\"", err)
+	}
+	if err != nil {
+		return err
+	}
+	lags, err := store.Lag(ctx)
+	if err != nil {
+		return err
+	}
+	var behind int64
+	for _, l := range lags {
+		behind += l.Entries
+	}
+	out := struct {
+		Queues []queueView `json:"queues"`
+		AsOf   string      `json:"asOf,omitempty"` // time of the newest event that is counted
+		Behind int64       `json:"behind"`         // events that are not counted yet
+	}{Queues: []queueView{}, Behind: behind}
+	if !fresh.Newest.IsZero() {
+		out.AsOf = stamp(fresh.Newest.UnixMilli())
+	}
+	for name, q := range view.All() {
+		counts := queues.Counts{}
+		for _, s := range events.States {
+			counts[s] = q.Counts[s]
+		}
+		out.Queues = append(out.Queues, queueView{Queue: name, Paused: q.Paused, Counts: counts, Totals: q.Totals})
+	}
+	return p.print(out, func(w io.Writer) {
+		sayQueues(w, out.Queues)
+		if behind > 0 {
+			say(w, "\n%d events are not counted yet: does a projector run?", behind)
+		}
+	})
+}
+
+func sayQueues(w io.Writer, list []queueView) {
+	if len(list) == 0 {
+		say(w, "no queues yet: a queue begins with its first task")
+		return
+	}
+	header := []any{"queue"}
+	for _, s := range events.States {
+		header = append(header, s)
+	}
+	t := newTable(header...)
+	for _, q := range list {
+		name := clean(q.Queue)
+		if q.Paused {
+			name += " (paused)"
+		}
+		row := []any{name}
+		for _, s := range events.States {
+			row = append(row, q.Counts[s])
+		}
+		t.AppendRow(row)
+	}
+	say(w, "%s", t.Render())
+}

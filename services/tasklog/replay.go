@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/tasklog/tasklog/infra/telemetry"
+	"github.com/tasklog/tasklog/services/projector"
+)
+
+func (p *program) replayCmd() *cobra.Command {
+	return p.withJSON(&cobra.Command{
+		Use: "replay", Short: "Make every view anew from the log", Args: cobra.NoArgs,
+		Long: "Make every view anew from the log: queues, tasks by state, throughput, workers. Services may run meanwhile.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.replay(cmd.Context()) },
+	})
+}
+
+func (p *program) replay(ctx context.Context) error {
+	log, shut, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer shut()
+	sum, err := projector.Rebuild(ctx, log, p.progress())
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Partitions int   `json:"partitions"`
+		Entries    int64 `json:"entries"` // read
+		Skipped    int64 `json:"skipped"` // of these, no events
+		Missed     bool  `json:"missed"`  // the log was trimmed before
+		TookMs     int64 `json:"tookMs"`
+	}{sum.Partitions, sum.Entries, sum.Skipped, sum.Missed, sum.Took.Milliseconds()}
+	return p.print(out, func(w io.Writer) {
+		say(w, "replayed %d entries in %s", out.Entries, sum.Took.Round(time.Millisecond))
+		if out.Skipped > 0 {
+			say(w, "%d of them are no events and were skipped", out.Skipped)
+		}
+		if out.Missed {
+			say(w, "the log was trimmed before: the views count what is left of it")
+		}
+	})
+}
+
+// progress returns what shows people how far it is, or nil when nobody looks.
+func (p *program) progress() func(done, total int64) {
+	if !telemetry.IsTerminal(p.stderr) {
+		return nil
+	}
+	var bar *progressbar.ProgressBar
+	return func(done, total int64) {
+		if bar == nil {
+			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.stderr),
+				progressbar.OptionSetDescription("replaying"), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+				progressbar.OptionSetItsString("entries"), progressbar.OptionThrottle(100*time.Millisecond),
+				progressbar.OptionClearOnFinish())
+		}
+		_ = bar.Set64(done) // a bar that cannot be drawn stops nothing
+	}
+}
