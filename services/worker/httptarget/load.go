@@ -1,0 +1,190 @@
+package httptarget
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/webhook"
+	"github.com/tasklog/tasklog/services/worker"
+)
+
+// MaxAnswer is how many bytes the body of an answer may have.
+const MaxAnswer = 1 << 20
+
+const defaultTimeout = time.Minute
+
+// Set is the targets of a file.
+type Set struct {
+	targets []*Target
+	client  *webhook.Client
+}
+
+// Load reads the targets of a YAML file, with the process's environment. The error names the file and
+// the place in it.
+func Load(path string) (*Set, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("handlers: %w", err)
+	}
+	s, err := Parse(data, os.LookupEnv)
+	if err != nil {
+		return nil, fmt.Errorf("handlers %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// file is what a file says of the targets.
+type file struct {
+	Targets map[string]entry `yaml:"targets"`
+}
+
+type entry struct {
+	URL     string            `yaml:"url"`
+	Headers map[string]string `yaml:"headers"`
+	Timeout string            `yaml:"timeout"`
+	Secret  *string           `yaml:"secret"`
+}
+
+// Parse reads targets from YAML. env gives environment variables. The error is one of YAML, which
+// says line, column and key, or an *events.FieldError such as "targets.img.*.url: has no host".
+func Parse(data []byte, env func(string) (string, bool)) (*Set, error) {
+	var f file
+	dec := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
+	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+		return nil, errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	}
+	if len(f.Targets) == 0 {
+		return nil, &events.FieldError{Field: "targets", Reason: "there is none"}
+	}
+	s := &Set{client: webhook.NewClient(MaxAnswer)}
+	for _, name := range slices.Sorted(maps.Keys(f.Targets)) {
+		t, err := f.Targets[name].target(name, env)
+		if err != nil {
+			return nil, err
+		}
+		t.client = s.client
+		s.targets = append(s.targets, t)
+	}
+	return s, nil
+}
+
+// target checks an entry.
+func (e entry) target(name string, env func(string) (string, bool)) (*Target, error) {
+	at := "targets." + name
+	if err := events.ValidateName(at, name); err != nil {
+		return nil, err
+	}
+	wrong := func(key, reason string) (*Target, error) {
+		return nil, &events.FieldError{Field: at + "." + key, Reason: reason}
+	}
+	t := &Target{name: name, header: http.Header{}, timeout: defaultTimeout}
+	var err error
+	if t.url, err = expand(e.URL, env); err != nil {
+		return wrong("url", err.Error())
+	}
+	if _, err := webhook.ParseURL(t.url); err != nil {
+		return wrong("url", err.Error())
+	}
+	for k, v := range e.Headers {
+		v, err := expand(v, env)
+		if err == nil {
+			err = checkHeader(k, v)
+		}
+		if err != nil {
+			return wrong("headers."+k, err.Error())
+		}
+		if k = http.CanonicalHeaderKey(k); t.header.Get(k) != "" {
+			return wrong("headers."+k, "is there twice")
+		}
+		t.header.Set(k, v)
+	}
+	if e.Timeout != "" {
+		if t.timeout, err = time.ParseDuration(e.Timeout); err != nil || t.timeout <= 0 {
+			return wrong("timeout", fmt.Sprintf("%q is no time to wait; want one such as 30s", e.Timeout))
+		}
+	}
+	if e.Secret != nil {
+		if t.secret, err = expand(*e.Secret, env); err != nil {
+			return wrong("secret", err.Error())
+		}
+		if t.secret == "" {
+			return wrong("secret", "is empty")
+		}
+	}
+	return t, nil
+}
+
+// variable matches ${NAME}, and $${ before it.
+var variable = regexp.MustCompile(`\$?\$\{[^}]*\}?`)
+
+// envName matches the name of an environment variable.
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// expand replaces ${NAME} by variables of the environment. It fails for one that is not set: empty
+// headers and secrets would be found out late.
+func expand(s string, env func(string) (string, bool)) (string, error) {
+	var failed error
+	s = variable.ReplaceAllStringFunc(s, func(m string) string {
+		if strings.HasPrefix(m, "$${") {
+			return m[1:]
+		}
+		name, closed := strings.CutSuffix(m[2:], "}")
+		if !closed || !envName.MatchString(name) {
+			failed = fmt.Errorf("%q is not the name of a variable: write ${NAME}, or $${ for a plain ${", m)
+			return ""
+		}
+		v, set := env(name)
+		if !set {
+			failed = fmt.Errorf("the environment variable %s is not set", name)
+		}
+		return v
+	})
+	return s, failed
+}
+
+// token matches the name of a header, RFC 9110 section 5.6.2.
+var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+// ours are headers that say what only we know, or how the connection works.
+var ours = []string{
+	"Idempotency-Key", "Traceparent", "Content-Length", "Transfer-Encoding", "Connection", "Te", "Trailer", "Upgrade",
+}
+
+func checkHeader(name, value string) error {
+	canonical := http.CanonicalHeaderKey(name)
+	switch {
+	case !token.MatchString(name):
+		return errors.New("is not the name of a header")
+	case slices.Contains(ours, canonical) || strings.HasPrefix(canonical, "Tasklog-"):
+		return errors.New("is set by the worker")
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+		return errors.New("has a control character in its value")
+	}
+	return nil
+}
+
+// Register makes the targets the handlers of their names and patterns. It panics as
+// worker.Worker.HandlePattern does: when one of them has a handler, or after Run was called.
+func (s *Set) Register(w *worker.Worker) {
+	for _, t := range s.targets {
+		w.HandlePattern(t.name, t.Handle)
+	}
+}
+
+// Targets returns the targets, by name.
+func (s *Set) Targets() []*Target { return s.targets }
+
+// Close closes connections that nobody uses.
+func (s *Set) Close() { s.client.Close() }
