@@ -14,12 +14,12 @@ func (p *program) apiCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "api", Short: "Run the HTTP API and the dashboard", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.serve(cmd.Context(), func(h *house) ([]service, error) {
+			return p.serve(cmd.Context(), func(h *house) (service, error) {
 				s, addr, err := h.api(cmd.Context())
 				if err == nil {
 					h.logger.LogAttrs(cmd.Context(), slog.LevelInfo, "the API listens", slog.String("addr", addr))
 				}
-				return list(s, err)
+				return s, err
 			})
 		},
 	}

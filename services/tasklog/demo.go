@@ -17,7 +17,8 @@ const demoHelp = `Demo handlers
   any other name is logged and completed`
 
 // addDemo adds the demo handlers.
-func addDemo(w *worker.Worker, logger *slog.Logger) {
+func (h *house) addDemo(w *worker.Worker) {
+	logger := h.of("worker")
 	worker.Handle(w, "echo", func(_ context.Context, t worker.Task[json.RawMessage]) (any, error) {
 		if len(t.Payload) == 0 {
 			return json.RawMessage("null"), nil

@@ -58,7 +58,7 @@ func (p *program) dev(ctx context.Context) error {
 	defer shut()
 	h.log = log
 
-	services, addr, err := h.devServices(ctx, redis)
+	stages, addr, err := h.devStages(ctx, redis)
 	if err != nil {
 		return err
 	}
@@ -71,23 +71,31 @@ func (p *program) dev(ctx context.Context) error {
 			h.logger.LogAttrs(ctx, slog.LevelWarn, "a Redis on the PATH cannot be used", slog.String("reason", why))
 		}
 	}
-	return h.runAll(ctx, services)
+	return h.runAll(ctx, stages...)
 }
 
-// devServices lists the services in the order in which they stop: first nothing more is asked for,
-// then what runs ends, then those that it needed for that.
-func (h *house) devServices(ctx context.Context, redis *devredis.Server) (services []service, addr string, err error) {
-	for _, build := range []func() (service, error){
-		func() (service, error) { return h.worker(true) }, h.scheduler, h.projector,
-	} {
-		s, err := build()
-		if err != nil {
-			return nil, "", err
-		}
-		services = append(services, s)
+// devStages lists the services as they stop: first nothing more is asked for, then what runs ends,
+// then what it needed for that. It returns the address of the API, too.
+func (h *house) devStages(ctx context.Context, redis *devredis.Server) (stages [][]service, addr string, err error) {
+	work, err := h.worker(h.addDemo)
+	if err != nil {
+		return nil, "", err
 	}
+	schedule, err := h.scheduler()
+	if err != nil {
+		return nil, "", err
+	}
+	project, err := h.projector()
+	if err != nil {
+		return nil, "", err
+	}
+	api, addr, err := h.api(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	last := []service{schedule, project}
 	if redis != nil {
-		services = append(services, service{redis.Kind, func(ctx context.Context) error {
+		last = append(last, service{redis.Kind, func(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
@@ -96,6 +104,5 @@ func (h *house) devServices(ctx context.Context, redis *devredis.Server) (servic
 			}
 		}})
 	}
-	api, addr, err := h.api(ctx)
-	return append([]service{api}, services...), addr, err
+	return [][]service{{api}, {work}, last}, addr, nil
 }

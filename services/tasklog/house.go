@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -44,8 +45,8 @@ func setting(flags *pflag.FlagSet, flag, variable, usage string) {
 	names(flags, flag, variable)
 }
 
-// serve runs services alone: it answers for their health, waits for Redis, builds and runs them.
-func (p *program) serve(ctx context.Context, build func(h *house) ([]service, error)) error {
+// serve runs one service: it answers for its health, waits for Redis, builds and runs it.
+func (p *program) serve(ctx context.Context, build func(h *house) (service, error)) error {
 	h, err := p.newHouse()
 	if err != nil {
 		return err
@@ -94,11 +95,11 @@ func (p *program) serve(ctx context.Context, build func(h *house) ([]service, er
 	defer shut()
 	conn.Store(log.Conn())
 	h.log = log
-	services, err := build(h)
+	s, err := build(h)
 	if err != nil {
 		return err
 	}
-	return h.runAll(ctx, services)
+	return h.runAll(ctx, []service{s})
 }
 
 func (p *program) newHouse() (*house, error) {
@@ -130,45 +131,46 @@ func (e *endedError) Error() string {
 // Unwrap returns what was wrong.
 func (e *endedError) Unwrap() error { return e.err }
 
-// runAll runs services until ctx ends or one of them does. Then it stops them in their order, each
-// when the one before it is over, and returns why the first one ended that was not told to.
-func (h *house) runAll(ctx context.Context, services []service) error {
-	early := make(chan *endedError, len(services))
-	stops := make([]func(), len(services))
-	for i, s := range services {
+// runAll runs services until ctx ends or one of them does. Then it stops them, stage after stage: those
+// of a stage together, when all of the stage before it is over. It returns why the first service ended
+// that was not told to, else what went wrong at the end.
+func (h *house) runAll(ctx context.Context, stages ...[]service) error {
+	var (
+		ended = make(chan *endedError, len(slices.Concat(stages...)))
+		stops []func()
+	)
+	for _, stage := range stages {
 		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			early <- &endedError{s.name, s.run(own)}
-		}()
-		stops[i] = func() {
-			cancel()
-			<-done
+		var running sync.WaitGroup
+		for _, s := range stage {
+			running.Go(func() { ended <- &endedError{s.name, s.run(own)} })
 		}
-		h.logger.LogAttrs(ctx, slog.LevelDebug, "service runs", slog.String("service", s.name))
+		stops = append(stops, func() {
+			cancel()
+			running.Wait()
+		})
 	}
 	var failure error
 	select {
 	case <-ctx.Done():
-		h.logger.LogAttrs(ctx, slog.LevelInfo, "stopping")
 		if e, ok := errors.AsType[*endedError](context.Cause(ctx)); ok { // a signal is no failure
 			failure = e
 		}
-	case e := <-early:
+	case e := <-ended:
 		failure = e
-		h.logger.LogAttrs(ctx, slog.LevelError, "a service ended: stopping the others", slog.String("service", e.name))
 	}
-	for i := range services {
-		stops[i]()
+	if failure != nil {
+		h.logger.LogAttrs(ctx, slog.LevelError, "a service ended: stopping the others", slog.Any("error", failure))
+	} else {
+		h.logger.LogAttrs(ctx, slog.LevelInfo, "stopping")
 	}
-	for range services {
-		select {
-		case e := <-early:
-			if failure == nil && e.err != nil {
-				failure = e
-			}
-		default:
+	for _, stop := range stops {
+		stop()
+	}
+	close(ended)
+	for e := range ended {
+		if failure == nil && e.err != nil {
+			failure = e
 		}
 	}
 	h.logger.LogAttrs(ctx, slog.LevelInfo, "stopped")

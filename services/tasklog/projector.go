@@ -10,7 +10,7 @@ func (p *program) projectorCmd() *cobra.Command {
 	return serviceFlags(&cobra.Command{
 		Use: "projector", Short: "Run a projector: it keeps the views up with the log", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.serve(cmd.Context(), func(h *house) ([]service, error) { return list(h.projector()) })
+			return p.serve(cmd.Context(), (*house).projector)
 		},
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +29,9 @@ func (p *program) queuesCmd() *cobra.Command {
 	})
 }
 
+// patience is after how long a person wonders why an event is not counted.
+const patience = 3 * time.Second
+
 func (p *program) queues(ctx context.Context) error {
 	log, shut, err := p.open(ctx)
 	if err != nil {
@@ -50,11 +54,16 @@ func (p *program) queues(ctx context.Context) error {
 	for _, l := range lags {
 		behind += l.Entries
 	}
+	now, err := log.Now(ctx)
+	if err != nil {
+		return err
+	}
 	out := struct {
 		Queues []queueView `json:"queues"`
 		AsOf   string      `json:"asOf,omitempty"` // time of the newest event that is counted
+		Missed bool        `json:"missed"`         // the log was trimmed before it was counted
 		Behind int64       `json:"behind"`         // events that are not counted yet
-	}{Queues: []queueView{}, Behind: behind}
+	}{Queues: []queueView{}, Missed: fresh.Missed(), Behind: behind}
 	if !fresh.Newest.IsZero() {
 		out.AsOf = stamp(fresh.Newest.UnixMilli())
 	}
@@ -67,7 +76,7 @@ func (p *program) queues(ctx context.Context) error {
 	}
 	return p.print(out, func(w io.Writer) {
 		sayQueues(w, out.Queues)
-		if behind > 0 {
+		if behind > 0 && now.Sub(fresh.Newest) > patience {
 			say(w, "\n%d events are not counted yet: does a projector run?", behind)
 		}
 	})

@@ -20,7 +20,7 @@ func (p *program) relayCmd() *cobra.Command {
 			if cfg.To == "" {
 				return &usageError{errors.New("a relay needs a webhook: --to URL")}
 			}
-			return p.serve(cmd.Context(), func(h *house) ([]service, error) { return list(h.relay(cfg)) })
+			return p.serve(cmd.Context(), func(h *house) (service, error) { return h.relay(cfg) })
 		},
 	})
 	flags := cmd.Flags()

@@ -10,15 +10,12 @@ func (p *program) schedulerCmd() *cobra.Command {
 	cmd := serviceFlags(&cobra.Command{
 		Use: "scheduler", Short: "Run a scheduler: it decides when tasks may run", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.serve(cmd.Context(), func(h *house) ([]service, error) { return list(h.scheduler()) })
+			return p.serve(cmd.Context(), (*house).scheduler)
 		},
 	})
 	setting(cmd.Flags(), "lease-ttl", "TASKLOG_LEASE_TTL", "how long an attempt lives without a heartbeat; as the workers have it")
 	return cmd
 }
-
-// list makes a list of one service, for commands that run one.
-func list(s service, err error) ([]service, error) { return []service{s}, err }
 
 func (h *house) scheduler() (service, error) {
 	cfg, err := load[scheduler.Config](h.settings)

@@ -19,6 +19,8 @@ type config struct {
 	RedisWait time.Duration `env:"TASKLOG_REDIS_WAIT" usage:"how long a service waits at its start for a Redis that does not answer"`
 	// Data is the folder in which `tasklog dev` keeps its Redis. Empty means data.
 	Data string `env:"TASKLOG_DATA"`
+	// Handlers is a YAML file with the HTTP targets of `tasklog worker`; see httptarget.
+	Handlers string `env:"TASKLOG_HANDLERS"`
 }
 
 func (c config) withDefaults() config {
