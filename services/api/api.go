@@ -38,6 +38,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/views"
 	"github.com/tasklog/tasklog/services/api/dashboard"
 )
 
@@ -82,8 +83,8 @@ const (
 
 // API is the HTTP service. Its zero value is of no use: see New.
 type API struct {
-	log *eventlog.Log
-	//V views    lister
+	log      *eventlog.Log
+	views    *views.Store
 	cfg      Config
 	slog     *slog.Logger
 	metrics  metrics
@@ -113,7 +114,7 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Reg
 	if err != nil {
 		return nil, err
 	}
-	a := &API{log: log, cfg: cfg, slog: logger, metrics: newMetrics(reg), pages: pages}
+	a := &API{log: log, views: views.New(log), cfg: cfg, slog: logger, metrics: newMetrics(reg), pages: pages}
 	a.closing, a.close = context.WithCancel(context.Background())
 	for _, p := range log.Partitions() {
 		a.feeds = append(a.feeds, &feed{api: a, part: p})

@@ -361,4 +361,3 @@ func TestARedisThatHangsIsSaidInTime(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 }
-

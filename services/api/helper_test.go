@@ -30,6 +30,8 @@ type house struct {
 	base   string // http://host:port
 	client *http.Client
 	slog   *journal
+	// shutdown ends the API, once, and returns what Run did.
+	shutdown func() error
 }
 
 // journal collects what the API logs.
@@ -80,10 +82,13 @@ func build(t *testing.T, cfg api.Config, partitions int) *house {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
+	h.shutdown = sync.OnceValue(func() error {
+		stop()
+		return <-done
+	})
 	t.Cleanup(func() {
 		h.client.CloseIdleConnections()
-		stop()
-		if err := <-done; err != nil {
+		if err := h.shutdown(); err != nil {
 			t.Errorf("Run = %v, want nil after its context ended", err)
 		}
 		if err := conn.Close(); err != nil {

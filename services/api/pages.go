@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -40,6 +41,24 @@ func (a *API) readTaskPage(c *gin.Context) (dashboard.TaskPage, error) {
 		page.Events = append(page.Events, dashboard.Event{Event: e, JSON: indent(data)})
 	}
 	return page, nil
+}
+
+// newestEvents returns the n newest events of all partitions, newest first.
+func (a *API) newestEvents(c *gin.Context, n int) ([]events.Event, error) {
+	var all []events.Event
+	for _, p := range a.log.Partitions() {
+		entries, err := a.log.RangeBack(c.Request.Context(), p, events.MaxID, n)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.Err == nil { // whoever follows the log counts the others
+				all = append(all, e.Event)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(x, y events.Event) int { return y.ID.Compare(x.ID) })
+	return all[:min(n, len(all))], nil
 }
 
 func base(c *gin.Context, now time.Time) dashboard.Base {

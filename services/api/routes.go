@@ -33,16 +33,16 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 		r.HEAD(path, h)
 	}
 	r.POST("/api/tasks", a.enqueue)
-	//V get("/api/tasks", a.listTasks)
+	get("/api/tasks", a.listTasks)
 	get("/api/tasks/:id", a.task)
 	r.POST("/api/tasks/:id/retry", a.retry)
 	r.POST("/api/tasks/:id/cancel", a.cancel)
-	//V get("/api/queues", a.listQueues)
+	get("/api/queues", a.listQueues)
 	r.POST("/api/queues/:queue/pause", a.pauseQueue)
 	r.POST("/api/queues/:queue/resume", a.resumeQueue)
 
 	get("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "/admin/queues") })
-	//V get("/admin/queues", a.queuesPage)
+	get("/admin/queues", a.queuesPage)
 	get("/admin/queues/tasks/:id", a.taskPage)
 	get("/admin/assets/:file", a.asset)
 

@@ -16,7 +16,7 @@ import (
 
 const (
 	streamRoute   = "/api/events"
-	streamTimeout = 10 * time.Second // for a client to take what is written
+	streamTimeout = 5 * time.Second // for a client to take what is written
 )
 
 // stream serves GET /api/events: server-sent events, one an entry of the log.

@@ -1,0 +1,153 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/projections/queues"
+	"github.com/tasklog/tasklog/services/api/dashboard"
+)
+
+// listTasks serves GET /api/tasks.
+func (a *API) listTasks(c *gin.Context) {
+	filter, err := taskFilter(c)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	page, err := a.views.Tasks(c.Request.Context(), filter)
+	if err != nil {
+		a.fail(c, unusable(err))
+		return
+	}
+	list := make([]taskView, 0, len(page.Tasks))
+	for _, t := range page.Tasks {
+		list = append(list, viewTask(t))
+	}
+	answer(c, http.StatusOK, struct {
+		Tasks []taskView `json:"tasks"`
+		Next  string     `json:"next,omitempty"` // the cursor of the next page, if there is one
+	}{list, page.Next})
+}
+
+func taskFilter(c *gin.Context) (views.Filter, error) {
+	q, err := query(c, "state", "queue", "name", "cursor", "limit")
+	if err != nil {
+		return views.Filter{}, err
+	}
+	f := views.Filter{
+		State: events.State(q.Get("state")), Queue: q.Get("queue"), Name: q.Get("name"), Cursor: q.Get("cursor"),
+	}
+	if limit := q.Get("limit"); limit != "" {
+		if f.Limit, err = strconv.Atoi(limit); err != nil || f.Limit < 1 {
+			return f, &events.FieldError{Field: "limit", Reason: "must be a whole number from 1"}
+		}
+	}
+	return f, nil
+}
+
+// queueView is a queue in answers.
+type queueView struct {
+	Queue  string                 `json:"queue"`
+	Paused bool                   `json:"paused"`
+	Counts map[events.State]int64 `json:"counts"` // of all states, also those without a task
+	Totals queues.Totals          `json:"totals"` // of all that ever happened
+}
+
+// listQueues serves GET /api/queues.
+func (a *API) listQueues(c *gin.Context) {
+	if _, err := query(c); err != nil {
+		a.fail(c, err)
+		return
+	}
+	list, fresh, err := a.queues(c.Request.Context())
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	answer(c, http.StatusOK, struct {
+		Queues []queueView `json:"queues"`
+		AsOf   string      `json:"asOf,omitempty"` // time of the newest event that is counted
+		Missed bool        `json:"missed"`         // the log was trimmed before it was read: counts are not those of all events
+	}{list, stamp(newest(fresh)), fresh.Missed()})
+}
+
+func newest(f views.Freshness) int64 {
+	if f.Newest.IsZero() {
+		return 0
+	}
+	return f.Newest.UnixMilli()
+}
+
+// queues returns the counts of every queue, by name.
+func (a *API) queues(ctx context.Context) ([]queueView, views.Freshness, error) {
+	view, fresh, err := a.views.Queues(ctx)
+	if err != nil {
+		return nil, fresh, unusable(err)
+	}
+	list := []queueView{}
+	for name, q := range view.All() {
+		counts := make(map[events.State]int64, len(events.States))
+		for _, s := range events.States {
+			counts[s] = q.Counts[s]
+		}
+		list = append(list, queueView{Queue: name, Paused: q.Paused, Counts: counts, Totals: q.Totals})
+	}
+	slices.SortFunc(list, func(x, y queueView) int { return strings.Compare(x.Queue, y.Queue) })
+	return list, fresh, nil
+}
+
+// unusable says what helps when there are no views to read.
+func unusable(err error) error {
+	if !errors.Is(err, views.ErrUnusable) {
+		return err
+	}
+	p := newProblem(http.StatusServiceUnavailable, "no-views", "The views are being made",
+		"a projector makes them from the log; is one running?")
+	p.retryAfter = 2
+	return p
+}
+
+// newestShown is how many tasks, and how many events, the page of queues shows.
+const newestShown = 20
+
+// queuesPage serves GET /admin/queues.
+func (a *API) queuesPage(c *gin.Context) {
+	page, err := a.readQueuesPage(c)
+	if err != nil {
+		a.failPage(c, err)
+		return
+	}
+	a.page(c, http.StatusOK, func(w io.Writer) error { return a.pages.Queues(w, page) })
+}
+
+func (a *API) readQueuesPage(c *gin.Context) (page dashboard.QueuesPage, err error) {
+	ctx := c.Request.Context()
+	list, _, err := a.queues(ctx)
+	if err != nil {
+		return page, err
+	}
+	for _, q := range list {
+		page.Queues = append(page.Queues, dashboard.Queue{Name: q.Queue, Paused: q.Paused, Counts: q.Counts})
+	}
+	tasks, err := a.views.Tasks(ctx, views.Filter{Limit: newestShown})
+	if err != nil {
+		return page, unusable(err)
+	}
+	page.Tasks = tasks.Tasks
+	if page.Events, err = a.newestEvents(c, newestShown); err != nil {
+		return page, err
+	}
+	now, err := a.log.Now(ctx)
+	page.Base = base(c, now)
+	return page, err
+}
