@@ -56,6 +56,9 @@ type Config struct {
 	Heartbeat time.Duration
 }
 
+// DefaultConfig returns what the zero Config means.
+func DefaultConfig() Config { return Config{}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	if c.Addr == "" {
 		c.Addr = "127.0.0.1:3000"

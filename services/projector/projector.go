@@ -46,6 +46,9 @@ type Config struct {
 	LeaseTTL time.Duration `env:"TASKLOG_PROJECTOR_LEASE_TTL" usage:"how long the views wait for a silent projector"`
 }
 
+// DefaultConfig returns what the zero Config means.
+func DefaultConfig() Config { return Config{}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	if c.Pace == 0 {
 		c.Pace = 50 * time.Millisecond

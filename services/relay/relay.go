@@ -49,6 +49,9 @@ type Config struct {
 	MaxRetryDelay time.Duration `env:"TASKLOG_RELAY_MAX_RETRY_DELAY" usage:"longest time before a retry"`
 }
 
+// DefaultConfig returns what the zero Config means.
+func DefaultConfig() Config { return Config{}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	if c.Group == "" {
 		c.Group = defaultGroup

@@ -45,6 +45,9 @@ type Config struct {
 	ReconcileEvery time.Duration `env:"TASKLOG_RECONCILE_EVERY" usage:"time between two pages of the reconciler"`
 }
 
+// DefaultConfig returns what the zero Config means.
+func DefaultConfig() Config { return Config{}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	if c.LeaseTTL == 0 {
 		c.LeaseTTL = 30 * time.Second

@@ -47,6 +47,9 @@ type Config struct {
 	Metrics prometheus.Registerer
 }
 
+// DefaultConfig returns what the zero Config means.
+func DefaultConfig() Config { return Config{}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	if c.ID == "" {
 		c.ID = defaultID()
