@@ -180,6 +180,7 @@ func (w *Worker) start(ctx context.Context, a eventlog.Attempt) (s eventlog.Star
 // end records how an attempt ended. cause is why its context ended, if it did; timeout is the time
 // that it had, if that is over.
 func (w *Worker) end(ctx context.Context, d *delivery, mutex *lock.Mutex, err, cause error, timeout time.Duration) {
+	d.run.ending.Store(true)
 	took := time.Since(d.run.since)
 	switch {
 	case errors.Is(cause, ErrCancelled):

@@ -56,7 +56,10 @@ func (w *Worker) listen(ctx context.Context, tasks *subscriber) {
 			}
 			switch kind, what, _ := strings.Cut(m.Payload, " "); kind {
 			case "cancel":
-				w.runs.stop(what, ErrCancelled)
+				// The row says whether it is this attempt that was cancelled, and not one before.
+				if list := w.runs.of(what); len(list) > 0 {
+					w.extendSome(ctx, w.log.Of(what), list)
+				}
 			case "queue":
 				tasks.look(m.Channel, what)
 			}

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -33,7 +34,10 @@ func newSubscriber(life context.Context, w *Worker) *subscriber {
 	parts := w.log.Partitions()
 	share := (w.cfg.Concurrency + len(parts) - 1) / len(parts)
 	for _, p := range parts {
-		r := &reader{subscriber: s, part: p, share: make(chan struct{}, share), flying: map[flight]bool{}, newcomers: make(chan string, 16)}
+		r := &reader{
+			subscriber: s, part: p, share: make(chan struct{}, share),
+			flying: map[flight]bool{}, cursors: map[string]string{}, newcomers: make(chan string, 16),
+		}
 		s.readers = append(s.readers, r)
 	}
 	return s
@@ -45,7 +49,6 @@ func (s *subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.M
 	var wg sync.WaitGroup
 	for _, r := range s.readers {
 		wg.Go(func() { r.read(ctx, out) })
-		wg.Go(func() { r.claim(ctx, out) })
 		wg.Go(func() { r.greet(ctx, out) })
 	}
 	go func() {
@@ -62,16 +65,20 @@ func (s *subscriber) Close() error { return nil }
 type reader struct {
 	*subscriber
 	part  eventlog.Partition
-	share chan struct{} // a token for each entry that this partition holds of the worker's slots
+	share chan struct{} // of the worker's slots: a token for each entry in flight
 
 	newcomers chan string // queues that just came up
 
-	mu       sync.Mutex
-	flying   map[flight]bool // entries that were taken and are not done
-	known    []string        // queues that read serves
-	knownAt  time.Time
-	grouped  map[string]bool // queues whose group is there
-	claiming int             // of known: where the next look for unstarted entries begins
+	// Of read alone.
+	turn      int               // which queues come next, when not all can be read at once
+	claimedAt time.Time         // when it last looked for unstarted entries
+	cursors   map[string]string // by queue: where the next such look begins
+
+	mu      sync.Mutex
+	flying  map[flight]bool // entries that were taken and are not done
+	known   []string        // queues that read serves
+	knownAt time.Time
+	grouped map[string]bool // queues whose group is there
 }
 
 // flight names an entry of a dispatch stream.
@@ -82,8 +89,8 @@ type flight struct {
 
 // read takes entries as fast as there are slots for them, until ctx ends.
 func (r *reader) read(ctx context.Context, out chan<- *message.Message) {
-	for failures, turn := 0, 0; ctx.Err() == nil; {
-		err := r.readOnce(ctx, out, &turn)
+	for failures := 0; ctx.Err() == nil; {
+		err := r.readOnce(ctx, out)
 		switch {
 		case err == nil:
 			failures = 0
@@ -94,28 +101,44 @@ func (r *reader) read(ctx context.Context, out chan<- *message.Message) {
 	}
 }
 
-func (r *reader) readOnce(ctx context.Context, out chan<- *message.Message, turn *int) error {
+func (r *reader) readOnce(ctx context.Context, out chan<- *message.Message) error {
 	queues, err := r.queues(ctx)
 	if err != nil {
 		return err
 	}
-	free := r.reserve(ctx)
+	if time.Since(r.claimedAt) > claimEvery {
+		if err := r.claim(ctx, out, queues); err != nil {
+			return err
+		}
+		r.claimedAt = time.Now()
+	}
+	free := r.free(ctx)
 	if free == 0 {
 		return nil
 	}
 	// COUNT is a limit for each stream: with fewer slots than queues, these take turns.
 	wait := eventlog.MaxBlock
 	if free < len(queues) {
-		queues, wait = rotated(queues, *turn, free), sharedWait
-		*turn += free
+		queues, wait = rotated(queues, r.turn, free), sharedWait
+		r.turn += free
 	}
-	return r.take(ctx, out, queues, free, wait)
+	return r.take(ctx, out, queues, free/len(queues), wait)
 }
 
-// take reads from queues into reserved slots, and returns those that it did not need.
-func (r *reader) take(ctx context.Context, out chan<- *message.Message, queues []string, reserved int, wait time.Duration) error {
-	taken, err := r.log.Take(ctx, r.part, r.cfg.ID, queues, reserved/len(queues), wait)
-	r.free(reserved - len(taken))
+// free waits until there is a slot and returns how many there are, or none when ctx ended.
+func (r *reader) free(ctx context.Context) int {
+	select {
+	case r.share <- struct{}{}:
+		<-r.share
+		return min(cap(r.share)-len(r.share), eventlog.MaxItems)
+	case <-ctx.Done():
+		return 0
+	}
+}
+
+// take reads at most n entries from each queue.
+func (r *reader) take(ctx context.Context, out chan<- *message.Message, queues []string, n int, wait time.Duration) error {
+	taken, err := r.log.Take(ctx, r.part, r.cfg.ID, queues, n, wait)
 	for _, d := range taken {
 		r.deliver(ctx, out, d)
 	}
@@ -123,6 +146,38 @@ func (r *reader) take(ctx context.Context, out chan<- *message.Message, queues [
 		r.forget()
 	}
 	return err
+}
+
+// claim takes over entries that were delivered and not started: by workers that died, or by this one
+// when it could not get a mutex or a reply was lost.
+func (r *reader) claim(ctx context.Context, out chan<- *message.Message, queues []string) error {
+	for _, queue := range queues {
+		free := r.free(ctx)
+		if free == 0 {
+			return nil
+		}
+		claimed, next, err := r.log.Claim(ctx, r.part, r.cfg.ID, queue, claimIdle, cmp.Or(r.cursors[queue], "0-0"), free)
+		if errors.Is(err, eventlog.ErrNoGroup) {
+			r.forget()
+		}
+		if err != nil {
+			return err
+		}
+		r.cursors[queue] = next
+		for _, d := range claimed {
+			if !r.flies(flight{queue, d.Entry}) {
+				r.metrics.claimed.Inc()
+				r.deliver(ctx, out, d)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *reader) flies(f flight) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.flying[f]
 }
 
 // rotated returns n of list, from a place on that moves.
@@ -215,10 +270,8 @@ func (r *reader) greet(ctx context.Context, out chan<- *message.Message) {
 		}
 		for ctx.Err() == nil && !r.serves(queue) {
 			err := r.group(ctx, queue)
-			if err == nil {
-				if free := r.reserve(ctx); free > 0 {
-					err = r.take(ctx, out, []string{queue}, free, queuesAge/4)
-				}
+			if err == nil { // it may take one more than there are slots for: that one waits
+				err = r.take(ctx, out, []string{queue}, 1, queuesAge/4)
 			}
 			if err != nil {
 				r.failed(ctx, 0, err)
@@ -233,88 +286,7 @@ func (r *reader) serves(queue string) bool {
 	return slices.Contains(r.known, queue)
 }
 
-// claim takes over entries that were delivered and not started, by workers that died or by this one
-// when it could not get a lock or a reply was lost, until ctx ends.
-func (r *reader) claim(ctx context.Context, out chan<- *message.Message) {
-	cursors := map[string]string{}
-	for {
-		pause(ctx, claimEvery)
-		if ctx.Err() != nil {
-			return
-		}
-		r.mu.Lock()
-		known := r.known
-		r.mu.Unlock()
-		for _, queue := range known {
-			if err := r.claimOnce(ctx, out, queue, cursors); err != nil && ctx.Err() == nil {
-				if errors.Is(err, eventlog.ErrNoGroup) {
-					r.forget()
-				}
-				r.failed(ctx, 0, err)
-				break
-			}
-		}
-	}
-}
-
-func (r *reader) claimOnce(ctx context.Context, out chan<- *message.Message, queue string, cursors map[string]string) error {
-	select {
-	case r.share <- struct{}{}:
-	default:
-		return nil // all slots are taken: whoever has a free one claims
-	}
-	reserved := 1 + r.reserveMore()
-	cursor := cursors[queue]
-	if cursor == "" {
-		cursor = "0-0"
-	}
-	claimed, next, err := r.log.Claim(ctx, r.part, r.cfg.ID, queue, claimIdle, cursor, reserved)
-	cursors[queue] = next
-	fresh := claimed[:0]
-	r.mu.Lock()
-	for _, d := range claimed {
-		if !r.flying[flight{queue, d.Entry}] {
-			fresh = append(fresh, d)
-		}
-	}
-	r.mu.Unlock()
-	r.free(reserved - len(fresh))
-	for _, d := range fresh {
-		r.metrics.claimed.Inc()
-		r.deliver(ctx, out, d)
-	}
-	return err
-}
-
-// reserve waits for a slot and takes all that are free. It returns none when ctx ended.
-func (r *reader) reserve(ctx context.Context) int {
-	select {
-	case r.share <- struct{}{}:
-		return 1 + r.reserveMore()
-	case <-ctx.Done():
-		return 0
-	}
-}
-
-func (r *reader) reserveMore() (n int) {
-	for n < eventlog.MaxItems {
-		select {
-		case r.share <- struct{}{}:
-			n++
-		default:
-			return n
-		}
-	}
-	return n
-}
-
-func (r *reader) free(n int) {
-	for range n {
-		<-r.share
-	}
-}
-
-// deliver hands an entry to the router, in a slot that the caller has reserved.
+// deliver hands an entry to the router, in a slot.
 func (r *reader) deliver(ctx context.Context, out chan<- *message.Message, d eventlog.Dispatch) {
 	f := flight{d.Queue, d.Entry}
 	if d.Err != nil {
@@ -323,12 +295,12 @@ func (r *reader) deliver(ctx context.Context, out chan<- *message.Message, d eve
 		if err := r.log.Discard(ctx, r.part, d.Queue, d.Entry); err != nil {
 			r.failed(ctx, 0, err)
 		}
-		r.free(1)
 		return
 	}
 	r.mu.Lock()
 	r.flying[f] = true
 	r.mu.Unlock()
+	r.share <- struct{}{}
 	r.slots <- struct{}{} // with one partition there is one for each token of the share
 	msg := message.NewMessage(d.Task, nil)
 	msg.SetContext(context.WithValue(r.life, deliveryKey{}, &delivery{
@@ -338,7 +310,7 @@ func (r *reader) deliver(ctx context.Context, out chan<- *message.Message, d eve
 			r.mu.Lock()
 			delete(r.flying, f)
 			r.mu.Unlock()
-			r.free(1)
+			<-r.share
 		},
 	}))
 	out <- msg // the router takes every message, also while it closes

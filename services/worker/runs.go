@@ -3,7 +3,9 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tasklog/tasklog/events"
@@ -16,37 +18,37 @@ type run struct {
 	name    string
 	cancel  context.CancelCauseFunc
 	since   time.Time
-	until   time.Time // of its timeout; zero when it has none
+	until   time.Time   // of its timeout; zero when it has none
+	ending  atomic.Bool // its handler has returned: nothing is to be cancelled any more
 }
 
-// runs are the attempts that this worker holds, by task. The zero value is empty.
+// runs are the attempts that this worker holds, or thinks that it does: after one was lost, the next
+// attempt at the same task can be here beside it. The zero value is empty.
 type runs struct {
 	mu sync.Mutex
-	m  map[string]*run
+	m  map[*run]bool
 }
 
 func (rs *runs) add(r *run) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if rs.m == nil {
-		rs.m = map[string]*run{}
+		rs.m = map[*run]bool{}
 	}
-	rs.m[r.attempt.Task] = r
+	rs.m[r] = true
 }
 
 func (rs *runs) remove(r *run) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if rs.m[r.attempt.Task] == r { // a newer attempt may be here already
-		delete(rs.m, r.attempt.Task)
-	}
+	delete(rs.m, r)
 }
 
 // each calls f for every run, one after the other, without holding anything up.
 func (rs *runs) each(f func(*run)) {
 	rs.mu.Lock()
 	all := make([]*run, 0, len(rs.m))
-	for _, r := range rs.m {
+	for r := range rs.m {
 		all = append(all, r)
 	}
 	rs.mu.Unlock()
@@ -55,13 +57,14 @@ func (rs *runs) each(f func(*run)) {
 	}
 }
 
-// stop ends the handler of a task, if it runs here.
-func (rs *runs) stop(task string, cause error) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if r := rs.m[task]; r != nil {
-		r.cancel(cause)
-	}
+// of returns the attempts at a task that run here.
+func (rs *runs) of(task string) (list []*run) {
+	rs.each(func(r *run) {
+		if r.attempt.Task == task {
+			list = append(list, r)
+		}
+	})
+	return list
 }
 
 func (rs *runs) count() int {
@@ -91,8 +94,7 @@ func (w *Worker) watch(ctx context.Context) {
 	}
 }
 
-// extend extends every lease once, and ends the handlers of attempts that are lost. It reports
-// whether Redis answered for all.
+// extend extends every lease once. It reports whether Redis answered for all.
 func (w *Worker) extend(ctx context.Context) bool {
 	byPartition := map[int][]*run{}
 	w.runs.each(func(r *run) {
@@ -104,29 +106,32 @@ func (w *Worker) extend(ctx context.Context) bool {
 	})
 	all := true
 	for n, list := range byPartition {
-		const page = eventlog.MaxItems / 2
-		for len(list) > 0 {
-			some := list[:min(page, len(list))]
-			list = list[len(some):]
-			attempts := make([]eventlog.Attempt, len(some))
-			for i, r := range some {
-				attempts[i] = r.attempt
-			}
-			answers, err := w.log.Extend(ctx, w.log.Partitions()[n], w.cfg.LeaseTTL, attempts)
-			if err != nil {
-				w.metrics.extendFailures.Inc()
-				w.slog.LogAttrs(ctx, slog.LevelWarn, "leases could not be extended: trying again", slog.Any("error", err))
-				all = false
-				continue
-			}
-			for i, answer := range answers {
-				if answer != nil {
-					w.lost(ctx, some[i], answer)
-				}
-			}
+		for some := range slices.Chunk(list, eventlog.MaxItems/2) {
+			all = w.extendSome(ctx, w.log.Partitions()[n], some) && all
 		}
 	}
 	return all
+}
+
+// extendSome extends the leases of attempts in one partition, and ends the handlers of those that no
+// longer hold their task.
+func (w *Worker) extendSome(ctx context.Context, p eventlog.Partition, some []*run) bool {
+	attempts := make([]eventlog.Attempt, len(some))
+	for i, r := range some {
+		attempts[i] = r.attempt
+	}
+	answers, err := w.log.Extend(ctx, p, w.cfg.LeaseTTL, attempts)
+	if err != nil {
+		w.metrics.extendFailures.Inc()
+		w.slog.LogAttrs(ctx, slog.LevelWarn, "leases could not be extended: trying again", slog.Any("error", err))
+		return false
+	}
+	for i, answer := range answers {
+		if answer != nil && !some[i].ending.Load() {
+			w.lost(ctx, some[i], answer)
+		}
+	}
+	return true
 }
 
 // lost ends the handler of an attempt that no longer holds its task.
