@@ -3,7 +3,6 @@ package eventlog
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -73,7 +72,7 @@ func (l *Log) Take(ctx context.Context, p Partition, worker string, queues []str
 			continue
 		}
 		list, _ := pair[1].([]any)
-		taken = append(taken, dispatches(strings.TrimPrefix(text(pair[0]), p.Due("")), list)...)
+		taken = append(taken, l.dispatches(strings.TrimPrefix(text(pair[0]), p.Due("")), list)...)
 	}
 	return taken, nil
 }
@@ -93,7 +92,7 @@ func (l *Log) Claim(ctx context.Context, p Partition, worker, queue string, idle
 		return nil, "0-0", nil
 	}
 	list, _ := v[1].([]any)
-	return dispatches(queue, list), text(v[0]), nil
+	return l.dispatches(queue, list), text(v[0]), nil
 }
 
 // Discard removes an entry that is none of ours from a dispatch stream.
@@ -111,7 +110,7 @@ func (l *Log) Discard(ctx context.Context, p Partition, queue string, entry even
 
 // dispatches decodes a list of entries. One without a body was removed while it was pending: the
 // reconciler puts its task back, if there is one.
-func dispatches(queue string, list []any) []Dispatch {
+func (l *Log) dispatches(queue string, list []any) []Dispatch {
 	out := make([]Dispatch, 0, len(list))
 	for _, item := range list {
 		pair, _ := item.([]any)
@@ -131,7 +130,9 @@ func dispatches(queue string, list []any) []Dispatch {
 				d.Attempt, wrong = strconv.Atoi(v)
 				err = cmp.Or(err, wrong)
 			case "label":
-				err = cmp.Or(err, json.Unmarshal([]byte("{"+v+"}"), &d.Label))
+				var wrong error
+				d.Label, wrong = l.labels.decode(v)
+				err = cmp.Or(err, wrong)
 			}
 		}
 		if err == nil && (d.Task == "" || d.Attempt < 1) {

@@ -31,8 +31,9 @@ func (c Config) withDefaults() Config {
 
 // Log appends to the log and reads it. Its methods may be called from many goroutines.
 type Log struct {
-	conn  *Conn
-	parts []Partition
+	conn   *Conn
+	parts  []Partition
+	labels labels
 }
 
 // Open returns the log under a prefix and fixes its number of partitions at the first use.

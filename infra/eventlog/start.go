@@ -64,7 +64,7 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, fenced)
 	}
 	s := Started{Attempts: int(r.int(3)), DueAt: r.int(4), LeaseUntil: r.int(5), Event: r.id(6)}
-	if err := json.Unmarshal([]byte("{"+r.str(1)+"}"), &s.Label); err != nil {
+	if s.Label, err = l.labels.decode(r.str(1)); err != nil {
 		return Started{}, fmt.Errorf("start task %s: label in its row: %w", a.Task, err)
 	}
 	if err := json.Unmarshal([]byte("{"+r.str(2)+"}"), &s.Definition); err != nil {

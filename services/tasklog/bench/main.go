@@ -1,0 +1,210 @@
+// Bench measures Tasklog on a redis-server that it starts itself, with every service running in
+// this process, and prints a table and JSON.
+//
+// The figure that noise moves least is the CPU of Redis' main thread per task: it bounds what one
+// Redis can do. Rates depend on the machine.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/services/client"
+)
+
+// row is one line of the result.
+type row struct {
+	Name         string  `json:"name"`
+	TasksPerSec  float64 `json:"tasksPerSec"`
+	RedisMicros  float64 `json:"redisMicros"`  // CPU of Redis' main thread per task
+	ClientMicros float64 `json:"clientMicros"` // CPU of producer and services per task
+	LagMs        float64 `json:"lagMs"`        // from the last completion until the views counted it
+}
+
+func main() {
+	tasks := flag.Int("tasks", 100_000, "number of tasks of each row")
+	producers := flag.Int("producers", 128, "goroutines that enqueue one task per call")
+	concurrency := flag.Int("concurrency", 256, "tasks that the worker runs at once")
+	asJSON := flag.Bool("json", false, "print JSON only, one object a row")
+	runs := flag.Int("runs", 3, "runs of each row: the median by Redis CPU is printed")
+	profile := flag.String("cpuprofile", "", "file for a CPU profile of this process")
+	flag.Parse()
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		defer pprof.StopCPUProfile()
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	b := bench{tasks: *tasks, producers: *producers, concurrency: *concurrency}
+	if err := b.all(ctx, *runs, *asJSON); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type bench struct{ tasks, producers, concurrency int }
+
+func (b bench) all(ctx context.Context, runs int, asJSON bool) error {
+	out := table.NewWriter()
+	out.SetOutputMirror(os.Stdout)
+	out.AppendHeader(table.Row{"", "tasks/s", "Redis µs/task", "Go µs/task", "views behind, ms"})
+	for _, variant := range []struct {
+		name string
+		aof  bool
+	}{{"end to end", false}, {"end to end, AOF everysec", true}} {
+		var rows []row
+		for range runs {
+			r, err := b.endToEnd(ctx, variant.name, variant.aof)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, r)
+		}
+		r := median(rows)
+		line, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			fmt.Println(string(line))
+			continue
+		}
+		fmt.Fprintln(os.Stderr, string(line))
+		out.AppendRow(table.Row{
+			r.Name, fmt.Sprintf("%.0f", r.TasksPerSec), fmt.Sprintf("%.1f", r.RedisMicros),
+			fmt.Sprintf("%.1f", r.ClientMicros), fmt.Sprintf("%.0f", r.LagMs),
+		})
+	}
+	if !asJSON {
+		out.Render()
+	}
+	return nil
+}
+
+// endToEnd enqueues and works at once, with every service running, until all tasks are completed
+// and the views have counted them.
+func (b bench) endToEnd(ctx context.Context, name string, aof bool) (row, error) {
+	srv, err := startServer(ctx, aof)
+	if err != nil {
+		return row{}, err
+	}
+	defer srv.stop()
+	conn, err := eventlog.Connect(srv.url)
+	if err != nil {
+		return row{}, err
+	}
+	defer conn.Close() //nolint:errcheck // the benchmark is over
+	log, err := eventlog.Open(ctx, conn, eventlog.Config{})
+	if err != nil {
+		return row{}, err
+	}
+	house, err := startServices(ctx, log, b.concurrency, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return row{}, err
+	}
+	defer house.close()
+
+	before, err := srv.spent(ctx)
+	if err != nil {
+		return row{}, err
+	}
+	if err := b.produce(ctx, log); err != nil {
+		return row{}, err
+	}
+	// Every task is in the log with its four events: requested, due, started, completed.
+	var entries int64
+	err = until(ctx, func() (bool, error) {
+		entries, err = log.Len(ctx, log.Partitions()[0])
+		return entries >= 4*int64(b.tasks), err
+	})
+	if err != nil {
+		return row{}, fmt.Errorf("%d events of %d tasks: %w", entries, b.tasks, err)
+	}
+	done := time.Now()
+	last, err := log.Last(ctx, log.Partitions()[0])
+	if err != nil {
+		return row{}, err
+	}
+	err = until(ctx, func() (bool, error) {
+		at, err := views.New(log).Checkpoint(ctx, log.Partitions()[0])
+		return at.Compare(last) >= 0, err
+	})
+	if err != nil {
+		return row{}, fmt.Errorf("the views did not count all: %w", err)
+	}
+	after, err := srv.spent(ctx)
+	if err != nil {
+		return row{}, err
+	}
+	n := float64(b.tasks)
+	return row{
+		Name: name, TasksPerSec: n / done.Sub(before.at).Seconds(),
+		RedisMicros:  float64((after.redis - before.redis).Microseconds()) / n,
+		ClientMicros: float64((after.client - before.client).Microseconds()) / n,
+		LagMs:        float64(after.at.Sub(done).Milliseconds()),
+	}, nil
+}
+
+// produce enqueues the tasks, one per call, from many goroutines over the pipelined client.
+func (b bench) produce(ctx context.Context, log *eventlog.Log) error {
+	c := client.New(log, client.Options{})
+	defer func() { _ = c.Close() }() // it opened nothing
+	payload := json.RawMessage(`{"data":"` + strings.Repeat("x", 89) + `"}`) // 100 bytes
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make(chan error, b.producers)
+	for range b.producers {
+		wg.Go(func() {
+			for next.Add(1) <= int64(b.tasks) {
+				if _, err := c.Enqueue(ctx, client.Task{Name: "noop", Payload: payload}); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	return errors.Join(<-errs)
+}
+
+// until asks every 5 ms, for two minutes at the most.
+func until(ctx context.Context, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, err := done()
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// server is the redis-server that the benchmark starts for itself.
+type server struct {
+	url string
+	cmd *exec.Cmd
+	rdb *redis.Client
+	dir string
+}
+
+// startServer starts a redis-server on a free port, with or without an append-only file.
+func startServer(ctx context.Context, aof bool) (*server, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "tasklog-bench-")
+	if err != nil {
+		return nil, err
+	}
+	appendonly := "no"
+	if aof {
+		appendonly = "yes"
+	}
+	s := &server{dir: dir, url: fmt.Sprintf("redis://127.0.0.1:%d/0", port)}
+	s.cmd = exec.CommandContext(ctx, "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port),
+		"--save", "", "--appendonly", appendonly, "--dir", dir)
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start redis-server (`make deps` installs it): %w", err)
+	}
+	s.rdb = redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", port), Protocol: 2})
+	for s.rdb.Ping(ctx).Err() != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	return s, nil
+}
+
+func (s *server) stop() {
+	_ = s.rdb.Close()
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.cmd.Wait()
+	_ = os.RemoveAll(s.dir)
+}
+
+// usage is what was spent up to a moment.
+type usage struct {
+	at     time.Time
+	redis  time.Duration // CPU of Redis' main thread
+	client time.Duration // CPU of this process: every service and the producer
+}
+
+// spent reads the clocks of Redis' main thread and of this process.
+func (s *server) spent(ctx context.Context) (usage, error) {
+	info, err := s.rdb.Info(ctx, "cpu").Result()
+	if err != nil {
+		return usage{}, err
+	}
+	u := usage{at: time.Now()}
+	for line := range strings.Lines(info) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if key == "used_cpu_sys_main_thread" || key == "used_cpu_user_main_thread" {
+			seconds, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return usage{}, fmt.Errorf("INFO cpu: %s: %w", key, err)
+			}
+			u.redis += time.Duration(seconds * float64(time.Second))
+		}
+	}
+	var ru syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
+		return usage{}, err
+	}
+	u.client = time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+	return u, nil
+}
+
+// median returns the row with the median of Redis' CPU.
+func median(rows []row) row {
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.RedisMicros, b.RedisMicros) })
+	return rows[len(rows)/2]
+}
