@@ -22,8 +22,8 @@ type Swept struct {
 }
 
 // Sweep looks for attempts whose lease has ended, at most MaxItems. If no sweep happened for
-// longer than gap, no lease is judged: all get one more lease first, for their workers could
-// not extend them either.
+// longer than gap, no lease is judged: those that have less than half of it to go get one more
+// lease first, for their workers could not extend them either.
 func (l *Log) Sweep(ctx context.Context, p Partition, gap, lease time.Duration) (Swept, error) {
 	r, err := decide(ctx, l.conn.Lease, sweepScript, []string{p.Leases, p.Swept}, ms(gap), ms(lease), MaxItems)
 	if err != nil {

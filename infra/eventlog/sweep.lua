@@ -6,12 +6,13 @@
 -- Returns {now, number of leases given more time, end of the earliest lease or '', tasks with an ended lease …}
 --
 -- If nobody swept for longer than that (Redis or every scheduler was away), the workers could not
--- extend either: every lease that would end within a lease from now first gets that long.
+-- extend either: every lease that has less than half its time to go first gets all of it. Half, and not
+-- whatever is short of all: the next page would find those of this one again, a ms short, without end.
 -- Repeatable: it appends nothing, and giving time twice is giving it once, later.
 local now = clock()
 local swept = redis.call('GET', KEYS[2])
 if swept and now - swept > tonumber(ARGV[1]) then
-  local short = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. int(now + ARGV[2]), 'LIMIT', 0, ARGV[3])
+  local short = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. int(now + ARGV[2] / 2), 'LIMIT', 0, ARGV[3])
   for _, task in ipairs(short) do redis.call('ZADD', KEYS[1], int(now + ARGV[2]), task) end
   if #short < tonumber(ARGV[3]) then redis.call('SET', KEYS[2], int(now)) end
   return {int(now), #short, ''}
