@@ -24,7 +24,7 @@ import (
 func configs() []any {
 	return []any{
 		config{}.withDefaults(), eventlog.Config{}, telemetry.LogConfig{}, telemetry.HealthConfig{},
-		api.Config{}, scheduler.Config{}, worker.Config{}, projector.Config{}, relay.Config{},
+		api.DefaultConfig(), scheduler.DefaultConfig(), worker.DefaultConfig(), projector.DefaultConfig(), relay.DefaultConfig(),
 	}
 }
 

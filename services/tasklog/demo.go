@@ -43,7 +43,7 @@ func (h *house) addDemo(w *worker.Worker) {
 		Message string `json:"message"`
 	}],
 	) (any, error) {
-		if t.Attempts > t.Payload.Times {
+		if t.Attempt > t.Payload.Times {
 			return map[string]int{"failed": t.Payload.Times}, nil
 		}
 		if t.Payload.Message == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
@@ -66,6 +67,7 @@ func (p *program) code(err error) int {
 		partitions  *eventlog.ErrPartitions
 		refused     *eventlog.RefusedError
 		unreachable *unreachableError
+		socket      *net.OpError
 	)
 	switch {
 	case !p.parsed, errors.As(err, &usage), errors.As(err, &field), errors.As(err, &partitions):
@@ -74,6 +76,8 @@ func (p *program) code(err error) int {
 		return exitNotFound
 	case errors.As(err, &refused):
 		return exitRefused
+	case errors.As(err, &socket) && socket.Op == "listen": // an address of ours, not that of Redis
+		return exitFailure
 	case errors.As(err, &unreachable), eventlog.Unavailable(err) && !errors.Is(err, context.Canceled):
 		return exitUnavailable
 	}

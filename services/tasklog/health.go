@@ -22,12 +22,15 @@ func (p *program) healthCmd() *cobra.Command {
 	var addr string
 	cmd := p.withJSON(&cobra.Command{
 		Use: "health", Short: "Ask a service whether it is ready, or Redis whether it answers", Args: cobra.NoArgs,
-		Long: "Ask the service at --addr, TASKLOG_HEALTH_ADDR or TASKLOG_ADDR whether it is ready; without any, ask\n" +
-			"Redis whether it answers. Exit code 0 means yes.",
+		Long: "Ask the service at --addr, TASKLOG_HEALTH_ADDR or TASKLOG_ADDR whether it is ready; without any, or\n" +
+			"with --redis, ask Redis whether it answers. Exit code 0 means yes.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load[healthConfig](p.settings)
 			if err != nil {
 				return err
+			}
+			if addr == "" && cmd.Flags().Changed("redis") {
+				return p.askRedis(cmd.Context())
 			}
 			for _, at := range []string{addr, cfg.HealthAddr, cfg.Addr} {
 				if at != "" {

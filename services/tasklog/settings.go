@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 
@@ -65,13 +67,18 @@ func (s settings) overlay(flags *pflag.FlagSet) {
 	})
 }
 
-// load reads a Config. A setting that cannot be read is a usage error.
+// load reads a Config. A setting that cannot be read is a usage error that names its variable.
 func load[C any](s settings) (C, error) {
 	c, err := env.ParseAsWithOptions[C](env.Options{Environment: s})
-	if err != nil {
-		return c, &usageError{fmt.Errorf("settings: %w", err)}
+	if err == nil {
+		return c, nil
 	}
-	return c, nil
+	if parse, ok := errors.AsType[env.ParseError](err); ok {
+		if field, ok := reflect.TypeFor[C]().FieldByName(parse.Name); ok {
+			err = fmt.Errorf("%s: %w", field.Tag.Get("env"), parse.Err)
+		}
+	}
+	return c, &usageError{fmt.Errorf("setting %w", err)}
 }
 
 // hostname names this machine to people; "" when it has no name.

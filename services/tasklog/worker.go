@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,6 +57,9 @@ func (h *house) worker(add func(*worker.Worker)) (service, error) {
 	cfg, err := load[worker.Config](h.settings)
 	if err != nil {
 		return service{}, err
+	}
+	for i, q := range cfg.Queues {
+		cfg.Queues[i] = strings.TrimSpace(q) // "a, b" means a and b
 	}
 	cfg.Version, cfg.Metrics = version(), h.metrics
 	w, err := worker.New(h.log, cfg, h.of("worker"))
