@@ -66,13 +66,3 @@ func (f *Fold) Full() bool { return f.Tasks.Moved() >= maxMoved || f.Tasks.Due()
 
 // Dirty reports that there is something to store.
 func (f *Fold) Dirty() bool { return f.Checkpoint != f.stored }
-
-// Miss notes that everything up to an id was removed from the log, and reports whether that took
-// events that were not yet stored, which nobody noted before.
-func (f *Fold) Miss(trimmed events.ID) bool {
-	if trimmed.Compare(f.stored) <= 0 || trimmed.Compare(f.Missed) <= 0 {
-		return false
-	}
-	f.Missed = trimmed
-	return true
-}

@@ -22,14 +22,13 @@ type Freshness struct {
 	Newest     time.Time // of the newest event in the view, UTC; zero when there is none
 }
 
-// Missed reports that the log was trimmed before it was read: the counts are not those of all events.
-func (f Freshness) Missed() bool {
+// Missed returns how many entries of the log were removed before they were read: where it is not 0, the
+// counts are not those of all events.
+func (f Freshness) Missed() (n int64) {
 	for _, h := range f.Partitions {
-		if !h.Missed.IsZero() {
-			return true
-		}
+		n += h.Missed
 	}
-	return false
+	return n
 }
 
 // Queues returns the counts of every queue, merged over the partitions.

@@ -19,5 +19,5 @@ redis.call('DEL', KEYS[1])
 for k = 3, #KEYS do redis.call('DEL', KEYS[k]) end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 redis.call('HSET', KEYS[1], 'version', ARGV[3], 'generation', string.format('%.0f', generation),
-  'checkpoint', '0-0', 'read', '0', 'skipped', '0', 'missed', '0-0', 'swept', '0')
+  'checkpoint', '0-0', 'read', '0', 'skipped', '0', 'missed', '0', 'swept', '0')
 return generation

@@ -29,7 +29,7 @@ func (s *Store) Save(ctx context.Context, f *Fold, owner string, ttl time.Durati
 		keys: []string{f.part.View("head"), f.part.View("lease")},
 		args: []any{
 			owner, ttl.Milliseconds(), f.Generation, f.stored.String(), f.Checkpoint.String(),
-			f.Read, f.Skipped, f.Missed.String(),
+			f.Read, f.Skipped, f.Missed,
 		},
 	}
 	for _, v := range f.views() {

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 head   2 lease   3 … a key for each operation
 -- ARGV  1 projector   2 lease, ms   3 generation   4 checkpoint before   5 checkpoint now
---       6 entries read   7 entries skipped   8 missed
+--       6 entries read   7 entries skipped   8 entries missed
 --       9 … for each operation: a command, the number of its arguments after the key, these
 -- Returns 'ok' | 'held', another projector has the lease | 'moved', the views stand elsewhere
 --

@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -41,7 +43,7 @@ type Head struct {
 	Checkpoint events.ID // everything up to here is in the views
 	Read       int64     // entries folded or skipped since the reset
 	Skipped    int64     // of these, entries that are no events
-	Missed     events.ID // the greatest id that was trimmed before it was read; zero when none was
+	Missed     int64     // entries that were removed from the log before they were read
 	swept      int64     // no key of a generation before this one is left
 }
 
@@ -59,13 +61,11 @@ func parseHead(values []any) (h Head, err error) {
 	if s[0] != version() {
 		return h, fmt.Errorf("%w: they are of version %q, and this program knows %q", ErrUnusable, s[0], version())
 	}
-	for i, dst := range map[int]*events.ID{2: &h.Checkpoint, 5: &h.Missed} {
-		if *dst, err = events.ParseID(s[i]); err != nil {
-			return h, fmt.Errorf("%w: %s: %w", ErrUnusable, headFields[i], err)
-		}
+	if h.Checkpoint, err = events.ParseID(s[2]); err != nil {
+		return h, fmt.Errorf("%w: checkpoint: %w", ErrUnusable, err)
 	}
-	for i, dst := range map[int]*int64{1: &h.Generation, 3: &h.Read, 4: &h.Skipped, 6: &h.swept} {
-		if _, err = fmt.Sscan(s[i], dst); err != nil {
+	for i, dst := range map[int]*int64{1: &h.Generation, 3: &h.Read, 4: &h.Skipped, 5: &h.Missed, 6: &h.swept} {
+		if *dst, err = strconv.ParseInt(s[i], 10, 64); err != nil {
 			return h, fmt.Errorf("%w: %s %q: %w", ErrUnusable, headFields[i], s[i], err)
 		}
 	}
@@ -151,7 +151,7 @@ func (s *Store) Load(ctx context.Context, p eventlog.Partition) (*Fold, error) {
 
 // unusable makes an error that says that a key is not what we wrote an ErrUnusable.
 func unusable(err error) error {
-	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+	if err != nil && strings.Contains(err.Error(), "WRONGTYPE") {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	return err

@@ -8,8 +8,8 @@ import (
 
 // metrics counts what the projector does.
 type metrics struct {
-	events, skipped, gaps, saves, moved, rebuilds, failures prometheus.Counter
-	newest, leads                                           *prometheus.GaugeVec
+	events, skipped, missed, saves, moved, rebuilds, failures prometheus.Counter
+	newest, leads                                             *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -22,7 +22,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
 		events:   counter("events_total", "Events folded."),
 		skipped:  counter("skipped_total", "Entries of the log that are no events, and were skipped."),
-		gaps:     counter("gaps_total", "Times that the log turned out to be trimmed before it was read."),
+		missed:   counter("missed_total", "Entries that were removed from the log before they were read."),
 		saves:    counter("saves_total", "Times that views were stored."),
 		moved:    counter("moved_total", "Times that another projector had moved the views."),
 		rebuilds: counter("rebuilds_total", "Times that views were thrown away to be made again."),
@@ -31,7 +31,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		leads:    gauge("leads", "1 while this process keeps the views of the partition."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.skipped, m.gaps, m.saves, m.moved, m.rebuilds, m.failures, m.newest, m.leads)
+		reg.MustRegister(m.events, m.skipped, m.missed, m.saves, m.moved, m.rebuilds, m.failures, m.newest, m.leads)
 	}
 	return m
 }

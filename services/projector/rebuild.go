@@ -17,7 +17,7 @@ type Summary struct {
 	Partitions int
 	Entries    int64 // of the log, read
 	Skipped    int64 // of these, no events
-	Missed     bool  // the log had been trimmed: the views count what is left of it
+	Missed     int64 // entries that had been removed from the log: the views count what is left
 	Took       time.Duration
 }
 
@@ -65,7 +65,7 @@ func Rebuild(ctx context.Context, log *eventlog.Log, progress func(done, total i
 			mu.Lock()
 			defer mu.Unlock()
 			sum.Skipped += f.fold.Skipped
-			sum.Missed = sum.Missed || !f.fold.Missed.IsZero()
+			sum.Missed += f.fold.Missed
 		})
 	}
 	wg.Wait()

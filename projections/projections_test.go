@@ -1,0 +1,130 @@
+package projections_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/projections"
+	"github.com/tasklog/tasklog/projections/queues"
+	"github.com/tasklog/tasklog/projections/simulation"
+	"github.com/tasklog/tasklog/projections/tasks"
+	"github.com/tasklog/tasklog/projections/throughput"
+	"github.com/tasklog/tasklog/projections/workers"
+)
+
+var kinds = map[string]func() projections.View{
+	"queues":     func() projections.View { return new(queues.View) },
+	"throughput": func() projections.View { return new(throughput.View) },
+	"workers":    func() projections.View { return new(workers.View) },
+	"tasks":      func() projections.View { return new(tasks.View) },
+}
+
+// store is what a store of fields does.
+func store(into map[string]string, v projections.View) {
+	for field, value := range v.Changed() {
+		if value == nil {
+			delete(into, field)
+		} else {
+			into[field] = string(value)
+		}
+	}
+}
+
+func dump(fields map[string]string) string {
+	var b bytes.Buffer
+	for _, f := range slices.Sorted(maps.Keys(fields)) {
+		fmt.Fprintf(&b, "%s = %s\n", f, fields[f])
+	}
+	return b.String()
+}
+
+func history(t *rapid.T) simulation.History {
+	return simulation.Make(simulation.Config{
+		Seed:   rapid.Uint64().Draw(t, "seed"),
+		Events: rapid.IntRange(1, 600).Draw(t, "events"),
+		StepMs: rapid.SampledFrom([]int64{5, 50, 60_000, 3_600_000}).Draw(t, "step"),
+	})
+}
+
+func TestAnyBatchesAndAnyRestartsGiveTheSameBytes(t *testing.T) {
+	for name, empty := range kinds {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				h := history(t)
+				all := map[string]string{}
+				whole := empty()
+				if _, err := projections.Replay(t.Context(), h, events.ID{}, events.MaxID, whole); err != nil {
+					t.Fatal(err)
+				}
+				store(all, whole)
+
+				parts := map[string]string{}
+				v := empty()
+				for _, e := range h.Events {
+					v.Apply(e)
+					switch rapid.IntRange(0, 9).Draw(t, "then") {
+					case 0:
+						store(parts, v)
+					case 1: // a crash after the batch was stored
+						store(parts, v)
+						v = empty()
+						if err := v.Load(parts); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				store(parts, v)
+				if got, want := dump(parts), dump(all); got != want {
+					t.Errorf("in batches:\n%s\nat once:\n%s", got, want)
+				}
+			})
+		})
+	}
+}
+
+func TestReplayGoesOnFromItsCheckpoint(t *testing.T) {
+	h := simulation.Make(simulation.Config{Seed: 7})
+	var once, twice queues.View
+	if _, err := projections.Replay(t.Context(), h, events.ID{}, events.MaxID, &once); err != nil {
+		t.Fatal(err)
+	}
+	half, err := projections.Replay(t.Context(), h, events.ID{}, h.Events[333].ID, &twice)
+	if err != nil || half.Checkpoint != h.Events[333].ID || half.Events != 334 {
+		t.Fatalf("%+v, %v; want the first 334 events", half, err)
+	}
+	rest, err := projections.Replay(t.Context(), h, half.Checkpoint, events.MaxID, &twice)
+	if err != nil || rest.Events != len(h.Events)-334 {
+		t.Fatalf("%+v, %v; want the rest", rest, err)
+	}
+	a, b := map[string]string{}, map[string]string{}
+	store(a, &once)
+	store(b, &twice)
+	if dump(a) != dump(b) {
+		t.Errorf("in two halves:\n%s\nat once:\n%s", dump(b), dump(a))
+	}
+}
+
+func TestLoadRefusesWhatIsNotOurs(t *testing.T) {
+	for name, fields := range map[string]map[string]string{
+		"queues":     {"mail": "not JSON"},
+		"throughput": {"no minute": `{"wait":[0],"run":[0]}`},
+		"workers":    {"w": `[1]`},
+		"tasks":      {"mail": `{"completed":"many"}`},
+	} {
+		if err := kinds[name]().Load(fields); err == nil {
+			t.Errorf("%s loads %v", name, fields)
+		}
+	}
+	for _, wait := range []string{`[]`, `[1,2]`, `[1,-1,1]`, `[1,3,0]`, `[1,99999,1]`, `{}`} {
+		field := map[string]string{"29400000 mail": `{"wait":` + wait + `,"run":[0]}`}
+		if err := new(throughput.View).Load(field); err == nil {
+			t.Errorf("throughput loads the histogram %s", wait)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package projector_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/services/projector"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open connects to a Redis and opens the log with a number of partitions.
+func open(t testing.TB, url string, partitions int) *eventlog.Log {
+	t.Helper()
+	conn, err := eventlog.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	log, err := eventlog.Open(context.Background(), conn, eventlog.Config{Partitions: partitions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+// run runs a projector until stop is called, or the test ends.
+func run(t testing.TB, log *eventlog.Log, logger *slog.Logger, reg prometheus.Registerer) (stop func()) {
+	t.Helper()
+	p, err := projector.New(log, projector.Config{}, logger, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	stop = func() { cancel(); wg.Wait() }
+	t.Cleanup(stop)
+	return stop
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// write puts events into the log as they are, past every check.
+func write(t testing.TB, log *eventlog.Log, p eventlog.Partition, list []events.Event) {
+	t.Helper()
+	for chunk := range slices.Chunk(list, 1000) {
+		_, err := log.Conn().View.Pipelined(context.Background(), func(pipe redis.Pipeliner) error {
+			for _, e := range chunk {
+				typ, version, data, err := events.Encode(e.Data)
+				if err != nil {
+					return err
+				}
+				pipe.XAdd(context.Background(), &redis.XAddArgs{Stream: p.Events, ID: e.ID.String(), Values: []any{
+					events.FieldType, string(typ), events.FieldTask, e.Task, events.FieldVersion, version, events.FieldData, data,
+				}})
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// eventually waits until ok holds.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline.C:
+			t.Fatalf("waited too long: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// caughtUp waits until the views of a partition have the newest event.
+func caughtUp(t testing.TB, log *eventlog.Log, p eventlog.Partition) {
+	t.Helper()
+	end, err := log.Last(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := views.New(log)
+	eventually(t, "the views reach the end of the log", func() bool {
+		at, err := store.Checkpoint(context.Background(), p)
+		return err == nil && at.Compare(end) >= 0
+	})
+}
+
+// dump writes down everything that is stored of a partition's views, but for what names the
+// generation.
+func dump(t testing.TB, log *eventlog.Log, p eventlog.Partition) string {
+	t.Helper()
+	ctx, rdb := context.Background(), log.Conn().View
+	head := rdb.HGetAll(ctx, p.View("head")).Val()
+	generation := head["generation"]
+	if generation == "" {
+		t.Fatal("no views are stored")
+	}
+	delete(head, "generation")
+	delete(head, "swept")
+	var b strings.Builder
+	hash := func(name string, fields map[string]string) {
+		for _, f := range slices.Sorted(maps.Keys(fields)) {
+			fmt.Fprintf(&b, "%s %s = %s\n", name, f, fields[f])
+		}
+	}
+	hash("head", head)
+	for _, name := range []string{"queues", "throughput", "workers", "tasks"} {
+		hash(name, rdb.HGetAll(ctx, p.View(name)).Val())
+	}
+	prefix := p.View("tasks:" + generation + ":")
+	for _, key := range keys(t, log, prefix) {
+		for _, z := range rdb.ZRangeWithScores(ctx, key, 0, -1).Val() {
+			fmt.Fprintf(&b, "%s %s = %.0f\n", strings.TrimPrefix(key, prefix), z.Member, z.Score)
+		}
+	}
+	return b.String()
+}
+
+// keys returns the keys with a prefix, sorted.
+func keys(t testing.TB, log *eventlog.Log, prefix string) []string {
+	t.Helper()
+	var found []string
+	it := log.Conn().View.Scan(context.Background(), 0, prefix+"*", 1000).Iterator()
+	for it.Next(context.Background()) {
+		found = append(found, it.Val())
+	}
+	if err := it.Err(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// differ returns the first lines in which two dumps differ.
+func differ(got, want string) string {
+	a, b := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("line %d of %d and %d:\n got %s\nwant %s", i+1, len(a), len(b), a[i], b[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, want %d", len(a), len(b))
+}
+
+// syncBuffer collects what a logger writes.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
