@@ -77,7 +77,7 @@ func (a *API) listQueues(c *gin.Context) {
 	answer(c, http.StatusOK, struct {
 		Queues []queueView `json:"queues"`
 		AsOf   string      `json:"asOf,omitempty"` // time of the newest event that is counted
-		Missed bool        `json:"missed"`         // the log was trimmed before it was read: counts are not those of all events
+		Missed int64       `json:"missed"`         // entries removed from the log before they were counted
 	}{list, stamp(newest(fresh)), fresh.Missed()})
 }
 
