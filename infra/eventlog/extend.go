@@ -32,7 +32,11 @@ func (l *Log) Extend(ctx context.Context, p Partition, lease time.Duration, atte
 	}
 	answers := make([]error, len(attempts))
 	for i := range attempts {
-		if state := r.str(i + 1); state != "" {
+		switch state := r.str(i + 1); state {
+		case "": // extended
+		case "missing":
+			answers[i] = &FencedError{}
+		default:
 			answers[i] = &FencedError{State: events.State(state), Attempt: attempts[i].Number}
 		}
 	}
