@@ -36,12 +36,14 @@ func newClient(t *testing.T, s *testredis.Server) *redis.Client {
 
 // conforms runs Watermill's own suite. Everything in it may be a few times slower than usual.
 func conforms(t *testing.T, features tests.Features, cfg bus.SubscriberConfig) {
+	t.Helper()
 	cfg.Client = newClient(t, testredis.Start(t))
 	cfg.Block = 100 * time.Millisecond
 	cfg.NackDelay = time.Millisecond
 	cfg.ClaimIdle = time.Second
 	cfg.Grace = 100 * time.Millisecond
 	group := func(t *testing.T, name string) (message.Publisher, message.Subscriber) {
+		t.Helper()
 		pub, err := bus.NewPublisher(bus.PublisherConfig{Client: cfg.Client})
 		if err != nil {
 			t.Fatal(err)
@@ -55,7 +57,10 @@ func conforms(t *testing.T, features tests.Features, cfg bus.SubscriberConfig) {
 		t.Cleanup(func() { _ = sub.Close() }) // the suite forgets some
 		return pub, sub
 	}
-	fresh := func(t *testing.T) (message.Publisher, message.Subscriber) { return group(t, watermill.NewShortUUID()) }
+	fresh := func(t *testing.T) (message.Publisher, message.Subscriber) {
+		t.Helper()
+		return group(t, watermill.NewShortUUID())
+	}
 	t.Run("suite", func(t *testing.T) { tests.TestPubSub(t, features, fresh, group) })
 }
 

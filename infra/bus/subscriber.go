@@ -31,8 +31,8 @@ type SubscriberConfig struct {
 	// pile up in Redis. Two subscribers may have the same name.
 	Consumer string
 	// MaxInFlight is how many messages of a subscription may be without an answer at a time. Zero
-	// means 64. With 1, and one subscriber, messages are handled in the order of the stream, also
-	// when some are refused.
+	// means 64. With 1, and one subscriber, messages are handled in the order of the stream, also when
+	// some are refused and over a Close; only what a subscriber held that was killed comes late.
 	MaxInFlight int
 	// Block is how long a read waits for entries. Zero means 2 s, which is also the most: a read
 	// cannot be interrupted, so that Close takes as long.
