@@ -59,6 +59,7 @@ func (s *Store) Tasks(ctx context.Context, filter Filter) (Page, error) {
 			return Page{}, fmt.Errorf("list tasks: %w", err)
 		}
 		if len(batch) == 0 {
+			page.Next = ""
 			return page, nil
 		}
 		examined += len(batch)

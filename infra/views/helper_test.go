@@ -1,0 +1,119 @@
+package views_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/views"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	owner = "me"
+	ttl   = 5 * time.Second
+)
+
+// house is a log and its views.
+type house struct {
+	*testing.T
+	log   *eventlog.Log
+	store *views.Store
+}
+
+func build(t *testing.T, url string, partitions int) *house {
+	t.Helper()
+	conn, err := eventlog.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{Partitions: partitions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &house{T: t, log: log, store: views.New(log)}
+}
+
+// load takes the views of a partition, new ones if there are none.
+func (h *house) load(p eventlog.Partition) *views.Fold {
+	h.Helper()
+	f, err := h.store.Load(h.Context(), p)
+	if errors.Is(err, views.ErrUnusable) {
+		f, err = h.store.Reset(h.Context(), p, owner, ttl, false)
+	}
+	if err != nil {
+		h.Fatal(err)
+	}
+	return f
+}
+
+// read adds to f what the log holds more, n entries at the most.
+func (h *house) read(f *views.Fold, p eventlog.Partition, n int) {
+	h.Helper()
+	entries, err := h.log.Range(h.Context(), p, f.Checkpoint, events.MaxID, n)
+	if err != nil {
+		h.Fatal(err)
+	}
+	for _, e := range entries {
+		f.Add(e)
+	}
+}
+
+// project brings the views up with the log.
+func (h *house) project() {
+	h.Helper()
+	for _, p := range h.log.Partitions() {
+		f := h.load(p)
+		h.read(f, p, 100_000)
+		if err := h.store.Save(h.Context(), f, owner, ttl); err != nil {
+			h.Fatal(err)
+		}
+	}
+}
+
+func (h *house) request(task, queue, name string, delay time.Duration) {
+	h.Helper()
+	_, err := h.log.Request(h.Context(), eventlog.Request{
+		Task: task, Label: events.Label{Queue: queue, Name: name}, Definition: events.Definition{MaxAttempts: 1}, Delay: delay,
+	})
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *house) cancel(task string) {
+	h.Helper()
+	if _, err := h.log.Cancel(h.Context(), task, "test", ""); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// pages reads a listing to its end and calls between after each page but the last.
+func (h *house) pages(f views.Filter, between func()) (ids []string, pages int) {
+	h.Helper()
+	for pages = 1; ; pages++ {
+		page, err := h.store.Tasks(h.Context(), f)
+		if err != nil {
+			h.Fatal(err)
+		}
+		for _, t := range page.Tasks {
+			ids = append(ids, t.ID)
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			return ids, pages
+		}
+		if between != nil {
+			between()
+		}
+	}
+}
