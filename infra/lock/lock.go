@@ -78,10 +78,12 @@ func (l *Locker) Lock(ctx context.Context, key string) (*Mutex, error) {
 	return nil, fmt.Errorf("lock %s: %w", key, err)
 }
 
-// Unlock releases the mutex if it is still ours.
+// Unlock releases the mutex if it is still ours: one that expired, or that somebody else has taken
+// since, is left as it is.
 func (m *Mutex) Unlock(ctx context.Context) error {
-	if _, err := m.m.UnlockContext(ctx); err != nil && !errors.Is(err, redsync.ErrLockAlreadyExpired) {
-		return fmt.Errorf("unlock %s: %w", m.m.Name(), err)
+	_, err := m.m.UnlockContext(ctx)
+	if _, taken := errors.AsType[*redsync.ErrTaken](err); err == nil || taken || errors.Is(err, redsync.ErrLockAlreadyExpired) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("unlock %s: %w", m.m.Name(), err)
 }

@@ -211,11 +211,12 @@ func (w *Worker) end(ctx context.Context, d *delivery, mutex *lock.Mutex, err, c
 		w.metrics.ended(outcomeOf(v, retry), took)
 	case errors.Is(err, eventlog.ErrFenced):
 		w.unlock(ctx, mutex)
-		outcome := outcomeLost
 		if fencedBy(err) == events.StateCancelled {
-			outcome = outcomeCancelled
+			w.metrics.ended(outcomeCancelled, took)
+			return
 		}
-		w.metrics.ended(outcome, took)
+		w.metrics.ended(outcomeLost, took)
+		w.slog.LogAttrs(ctx, slog.LevelWarn, "an attempt lost its lease: how it ended is not recorded", slog.Any("error", err))
 	default:
 		w.metrics.ended(outcomeLost, took)
 		w.slog.LogAttrs(ctx, slog.LevelError, "how an attempt ended could not be recorded", slog.Any("error", err))
