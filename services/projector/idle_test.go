@@ -1,0 +1,126 @@
+package projector_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
+	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/projections/simulation"
+	"github.com/tasklog/tasklog/services/projector"
+)
+
+// commands returns how many commands Redis has run, those inside scripts included.
+func commands(t *testing.T, rdb *redis.Client) (n int) {
+	t.Helper()
+	for line := range strings.Lines(rdb.Info(t.Context(), "commandstats").Val()) {
+		_, stats, _ := strings.Cut(line, ":calls=")
+		var calls int
+		if k, _ := fmt.Sscanf(stats, "%d", &calls); k == 1 && !strings.HasPrefix(line, "cmdstat_info") {
+			n += calls
+		}
+	}
+	return n
+}
+
+func TestAtIdleRedisIsLeftAlone(t *testing.T) {
+	srv := testredis.Start(t)
+	log := open(t, srv.URL(), 1)
+	p := log.Partitions()[0]
+	write(t, log, p, simulation.Make(simulation.Config{Seed: 9}).Events)
+	run(t, log, quiet(), nil)
+	caughtUp(t, log, p)
+	before := commands(t, srv.Client())
+	const idle = 8 * time.Second // it is the time itself that is measured
+	<-time.After(idle)
+	n := commands(t, srv.Client()) - before
+	t.Logf("%d commands in %s", n, idle)
+	if n > 2*int(idle/time.Second) {
+		t.Errorf("%d commands in %s, want 2 a second at the most", n, idle)
+	}
+}
+
+func TestAnEventIsInTheViewsAMomentLater(t *testing.T) {
+	log := open(t, testredis.Start(t).URL(), 1)
+	p := log.Partitions()[0]
+	store := views.New(log)
+	run(t, log, quiet(), nil)
+	var took []time.Duration
+	for i := range 20 {
+		r, err := log.Request(t.Context(), eventlog.Request{
+			Task: fmt.Sprintf("t%d", i), Label: events.Label{Queue: "q", Name: "n"}, Definition: events.Definition{MaxAttempts: 1},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		eventually(t, "the event is in the views", func() bool {
+			at, err := store.Checkpoint(context.Background(), p)
+			return err == nil && at.Compare(r.Event) >= 0
+		})
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	t.Logf("median %s, longest %s", took[10], took[19])
+	if took[10] > 100*time.Millisecond {
+		t.Errorf("half of the events take longer than %s to be in the views", took[10])
+	}
+}
+
+func TestARestartOfRedisCostsNothing(t *testing.T) {
+	srv := testredis.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	log := open(t, srv.URL(), 1)
+	p := log.Partitions()[0]
+	list := simulation.Make(simulation.Config{Seed: 10, Events: 3000}).Events
+	run(t, log, quiet(), nil)
+	write(t, log, p, list[:1000])
+	caughtUp(t, log, p)
+	write(t, log, p, list[1000:2000]) // while these are folded
+	srv.Kill()
+	srv.Restart(t)
+	write(t, log, p, list[2000:])
+	caughtUp(t, log, p)
+	got := dump(t, log, p)
+	if _, err := projector.Rebuild(t.Context(), log, nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := dump(t, log, p); got != want {
+		t.Error(differ(got, want))
+	}
+}
+
+func TestFlushedViewsAndLogBeginAgain(t *testing.T) {
+	srv := testredis.Start(t)
+	log := open(t, srv.URL(), 1)
+	p := log.Partitions()[0]
+	list := simulation.Make(simulation.Config{Seed: 11}).Events
+	run(t, log, quiet(), nil)
+	write(t, log, p, list[:600])
+	caughtUp(t, log, p)
+	if err := srv.Client().FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, log, p, list[600:])
+	caughtUp(t, log, p)
+	_, fresh, err := views.New(log).Queues(t.Context())
+	if err != nil || fresh.Partitions[0].Read != 400 {
+		t.Errorf("%+v, %v; want the views of 400 entries", fresh, err)
+	}
+}
+
+func TestABadConfigIsRefused(t *testing.T) {
+	log := open(t, testredis.Embedded(t), 1)
+	for _, cfg := range []projector.Config{{Pace: -1}, {Pace: time.Minute}, {LeaseTTL: time.Second}} {
+		if _, err := projector.New(log, cfg, quiet(), nil); err == nil {
+			t.Errorf("%+v is taken", cfg)
+		}
+	}
+}
