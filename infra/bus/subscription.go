@@ -104,6 +104,9 @@ func (s *subscription) read() {
 	}
 }
 
+// readBatch is how many entries one read asks for at the most, so that none holds Redis for long.
+const readBatch = 1000
+
 // take waits for a free slot, takes all that are free, and returns how many. It returns 0 at the end.
 func (s *subscription) take() int {
 	select {
@@ -116,7 +119,7 @@ func (s *subscription) take() int {
 		return 0
 	}
 	n := 1
-	for ; n < cap(s.slots); n++ {
+	for ; n < min(cap(s.slots), readBatch); n++ {
 		select {
 		case s.slots <- struct{}{}:
 		default:

@@ -63,6 +63,33 @@ func TestVerifyAcceptsWhatSignMadeAndNothingElse(t *testing.T) {
 	}
 }
 
+func FuzzVerifyAcceptsNoForgery(f *testing.F) {
+	now := time.Unix(1764000000, 0)
+	f.Add("t=1764000000,v1=00", "body")
+	f.Add(",=,t==,v1", "")
+	f.Fuzz(func(t *testing.T, header, body string) {
+		err := webhook.Verify("secret", header, []byte(body), now, time.Hour)
+		if err == nil && !strings.Contains(header, "v1=") {
+			t.Errorf("%q is accepted for %q", header, body)
+		}
+	})
+}
+
+func TestOnlyPlainURLsAreTaken(t *testing.T) {
+	for raw, ok := range map[string]bool{
+		"http://x": true, "https://x.example:8443/a?b=c": true, "http://[::1]:80/": true, "HTTP://x": true,
+		"": false, "x": false, "//x": false, "ftp://x": false, "http://": false, "http:///a": false, "http://:80": false,
+		"http://u@x": false, "http://u:p@x": false, "http://x#f": false, "http://x\x7f": false, "http://x:port": false, "mailto:a@b": false,
+	} {
+		if _, err := webhook.ParseURL(raw); (err == nil) != ok {
+			t.Errorf("ParseURL(%q) = %v, want ok %v", raw, err, ok)
+		}
+	}
+	if _, err := webhook.ParseURL("http://u:hidden@x:port"); err == nil || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("ParseURL = %v, want an error that hides the password", err)
+	}
+}
+
 func TestPostSignsWhatItSendsAndFollowsNobody(t *testing.T) {
 	hits := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
