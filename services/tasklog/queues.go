@@ -61,7 +61,7 @@ func (p *program) queues(ctx context.Context) error {
 	out := struct {
 		Queues []queueView `json:"queues"`
 		AsOf   string      `json:"asOf,omitempty"` // time of the newest event that is counted
-		Missed bool        `json:"missed"`         // the log was trimmed before it was counted
+		Missed int64       `json:"missed"`         // entries that were trimmed before they were counted
 		Behind int64       `json:"behind"`         // events that are not counted yet
 	}{Queues: []queueView{}, Missed: fresh.Missed(), Behind: behind}
 	if !fresh.Newest.IsZero() {

@@ -34,7 +34,7 @@ func (p *program) replay(ctx context.Context) error {
 		Partitions int   `json:"partitions"`
 		Entries    int64 `json:"entries"` // read
 		Skipped    int64 `json:"skipped"` // of these, no events
-		Missed     bool  `json:"missed"`  // the log was trimmed before
+		Missed     int64 `json:"missed"`  // entries that were trimmed before
 		TookMs     int64 `json:"tookMs"`
 	}{sum.Partitions, sum.Entries, sum.Skipped, sum.Missed, sum.Took.Milliseconds()}
 	return p.print(out, func(w io.Writer) {
@@ -42,8 +42,8 @@ func (p *program) replay(ctx context.Context) error {
 		if out.Skipped > 0 {
 			say(w, "%d of them are no events and were skipped", out.Skipped)
 		}
-		if out.Missed {
-			say(w, "the log was trimmed before: the views count what is left of it")
+		if out.Missed > 0 {
+			say(w, "%d entries were trimmed from the log before: the views count what is left of it", out.Missed)
 		}
 	})
 }

@@ -50,7 +50,7 @@ var logs atomic.Int64
 //	                             whose first group becomes $NAME
 //	term NAME CODE               SIGTERM, and wait for its end
 //	within COMMAND…              run a command until it succeeds
-//	http METHOD URL STATUS       a request, with the file body as its body if there is one
+//	http METHOD URL STATUS [FILE]  a request, with a file as its body
 //
 // Output of exits, http, and of what was started is in the files stdout, stderr, reply and NAME.log.
 func TestScripts(t *testing.T) {
@@ -233,12 +233,12 @@ func poll(ts *testscript.TestScript, what string, f func() error) {
 }
 
 func request(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: http METHOD URL STATUS")
+	if neg || len(args) < 3 || len(args) > 4 {
+		ts.Fatalf("usage: http METHOD URL STATUS [FILE]")
 	}
 	var body io.Reader
-	if data, err := os.ReadFile(ts.MkAbs("body")); err == nil && args[0] == http.MethodPost {
-		body = bytes.NewReader(data)
+	if len(args) == 4 {
+		body = strings.NewReader(ts.ReadFile(args[3]))
 	}
 	req, err := http.NewRequest(args[0], args[1], body) //nolint:noctx // the client has a timeout
 	ts.Check(err)
