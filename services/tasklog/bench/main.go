@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type row struct {
 	Name         string  `json:"name"`
 	TasksPerSec  float64 `json:"tasksPerSec"`
 	RedisMicros  float64 `json:"redisMicros"`  // CPU of Redis' main thread per task
+	TimesFloor   float64 `json:"timesFloor"`   // RedisMicros against those of the first row
 	ClientMicros float64 `json:"clientMicros"` // CPU of producer and services per task
 	LagMs        float64 `json:"lagMs"`        // from the last completion until the views counted it
 }
@@ -40,10 +42,12 @@ func main() {
 	tasks := flag.Int("tasks", 100_000, "number of tasks of each row")
 	producers := flag.Int("producers", 128, "goroutines that enqueue one task per call")
 	concurrency := flag.Int("concurrency", 256, "tasks that the worker runs at once")
-	asJSON := flag.Bool("json", false, "print JSON only, one object a row")
+	asJSON := flag.Bool("json", false, "print the JSON only, one object a row")
 	runs := flag.Int("runs", 3, "runs of each row: the median by Redis CPU is printed")
 	profile := flag.String("cpuprofile", "", "file for a CPU profile of this process")
+	commands := flag.Bool("commands", false, "print what Redis ran, per task")
 	flag.Parse()
+	debug.SetGCPercent(400) // as the binary does
 	if *profile != "" {
 		f, err := os.Create(*profile)
 		if err == nil {
@@ -57,43 +61,48 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := bench{tasks: *tasks, producers: *producers, concurrency: *concurrency}
+	b := bench{tasks: *tasks, producers: *producers, concurrency: *concurrency, commands: *commands}
 	if err := b.all(ctx, *runs, *asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-type bench struct{ tasks, producers, concurrency int }
+type bench struct {
+	tasks, producers, concurrency int
+	commands                      bool
+}
 
 func (b bench) all(ctx context.Context, runs int, asJSON bool) error {
 	out := table.NewWriter()
 	out.SetOutputMirror(os.Stdout)
-	out.AppendHeader(table.Row{"", "tasks/s", "Redis µs/task", "Go µs/task", "views behind, ms"})
-	for _, variant := range []struct {
-		name string
-		aof  bool
-	}{{"end to end", false}, {"end to end, AOF everysec", true}} {
+	out.AppendHeader(table.Row{"", "tasks/s", "Redis µs/task", "× floor", "Go µs/task", "views behind, ms"})
+	var floor float64
+	for _, variant := range []func(context.Context) (row, error){
+		b.floor,
+		func(ctx context.Context) (row, error) { return b.endToEnd(ctx, "end to end", false) },
+		func(ctx context.Context) (row, error) { return b.endToEnd(ctx, "end to end, AOF everysec", true) },
+	} {
 		var rows []row
 		for range runs {
-			r, err := b.endToEnd(ctx, variant.name, variant.aof)
+			r, err := variant(ctx)
 			if err != nil {
 				return err
 			}
 			rows = append(rows, r)
 		}
 		r := median(rows)
+		if floor == 0 {
+			floor = r.RedisMicros
+		}
+		r.TimesFloor = r.RedisMicros / floor
 		line, err := json.Marshal(r)
 		if err != nil {
 			return err
 		}
-		if asJSON {
-			fmt.Println(string(line))
-			continue
-		}
-		fmt.Fprintln(os.Stderr, string(line))
+		fmt.Println(string(line))
 		out.AppendRow(table.Row{
-			r.Name, fmt.Sprintf("%.0f", r.TasksPerSec), fmt.Sprintf("%.1f", r.RedisMicros),
+			r.Name, fmt.Sprintf("%.0f", r.TasksPerSec), fmt.Sprintf("%.1f", r.RedisMicros), fmt.Sprintf("%.2f", r.TimesFloor),
 			fmt.Sprintf("%.1f", r.ClientMicros), fmt.Sprintf("%.0f", r.LagMs),
 		})
 	}
@@ -158,19 +167,30 @@ func (b bench) endToEnd(ctx context.Context, name string, aof bool) (row, error)
 	if err != nil {
 		return row{}, err
 	}
+	if b.commands {
+		if err := srv.commands(ctx, float64(b.tasks)); err != nil {
+			return row{}, err
+		}
+	}
+	r := b.row(name, before, after, done)
+	r.LagMs = float64(after.at.Sub(done).Milliseconds())
+	return r, nil
+}
+
+// row tells what was spent between two moments; done is when the last task was.
+func (b bench) row(name string, before, after usage, done time.Time) row {
 	n := float64(b.tasks)
 	return row{
 		Name: name, TasksPerSec: n / done.Sub(before.at).Seconds(),
 		RedisMicros:  float64((after.redis - before.redis).Microseconds()) / n,
 		ClientMicros: float64((after.client - before.client).Microseconds()) / n,
-		LagMs:        float64(after.at.Sub(done).Milliseconds()),
-	}, nil
+	}
 }
 
 // produce enqueues the tasks, one per call, from many goroutines over the pipelined client.
 func (b bench) produce(ctx context.Context, log *eventlog.Log) error {
 	c := client.New(log, client.Options{})
-	defer func() { _ = c.Close() }() // it opened nothing
+	defer func() { _ = c.Close() }()                                         // it opened nothing
 	payload := json.RawMessage(`{"data":"` + strings.Repeat("x", 89) + `"}`) // 100 bytes
 	var next atomic.Int64
 	var wg sync.WaitGroup

@@ -96,6 +96,22 @@ func (s *server) spent(ctx context.Context) (usage, error) {
 	return u, nil
 }
 
+// commands prints how often and how long each command ran for a task; those in scripts count, too.
+func (s *server) commands(ctx context.Context, tasks float64) error {
+	info, err := s.rdb.Info(ctx, "commandstats").Result()
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(info) {
+		var calls, usec float64
+		name, stats, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "cmdstat_"), ":")
+		if _, err := fmt.Sscanf(stats, "calls=%f,usec=%f", &calls, &usec); err == nil && calls > tasks/1000 {
+			fmt.Fprintf(os.Stderr, "%-12s %6.3f calls  %6.2f µs\n", name, calls/tasks, usec/tasks)
+		}
+	}
+	return nil
+}
+
 // median returns the row with the median of Redis' CPU.
 func median(rows []row) row {
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.RedisMicros, b.RedisMicros) })
