@@ -51,6 +51,8 @@ type Config struct {
 	MaxPayload int `env:"TASKLOG_MAX_PAYLOAD" usage:"bytes that the payload of a task may have"`
 	// MaxStreams is how many event streams may be open at once. Zero means 256.
 	MaxStreams int `env:"TASKLOG_MAX_STREAMS" usage:"event streams that may be open at once"`
+	// ReadTimeout is how long a client may take to send a request. Zero means 15 s.
+	ReadTimeout time.Duration `env:"TASKLOG_READ_TIMEOUT" usage:"how long a client may take to send a request"`
 
 	// Heartbeat is the time between two signs of life on a silent event stream. Zero means 15 s.
 	Heartbeat time.Duration
@@ -69,6 +71,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxStreams == 0 {
 		c.MaxStreams = 256
 	}
+	if c.ReadTimeout == 0 {
+		c.ReadTimeout = 15 * time.Second
+	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 15 * time.Second
 	}
@@ -77,7 +82,6 @@ func (c Config) withDefaults() Config {
 
 const (
 	headTimeout  = 5 * time.Second  // for the head of a request
-	readTimeout  = 15 * time.Second // for all of a request
 	writeTimeout = 30 * time.Second // for an answer; an event stream sets its own
 	idleTimeout  = 2 * time.Minute  // between two requests of a connection
 	drainTimeout = 10 * time.Second // for requests under way at shutdown
@@ -107,7 +111,7 @@ type API struct {
 // Config is out of range, and sends Redis nothing.
 func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Registry) (*API, error) {
 	cfg = cfg.withDefaults()
-	if cfg.MaxPayload < 0 || cfg.MaxStreams < 0 || cfg.Heartbeat < 0 {
+	if cfg.MaxPayload < 0 || cfg.MaxStreams < 0 || cfg.ReadTimeout < 0 || cfg.Heartbeat < 0 {
 		return nil, errors.New("api: a limit is less than zero")
 	}
 	if reg == nil {
@@ -160,7 +164,7 @@ func (a *API) Run(ctx context.Context) error {
 	server := &http.Server{
 		Handler:           a.handler,
 		ReadHeaderTimeout: headTimeout,
-		ReadTimeout:       readTimeout,
+		ReadTimeout:       a.cfg.ReadTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,

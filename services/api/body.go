@@ -9,6 +9,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,9 @@ func readObject(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, er
 	if err != nil {
 		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, tooLarge
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, newProblem(http.StatusRequestTimeout, "too-slow", "The request took too long", "the body did not arrive in time")
 		}
 		return nil, malformed("the body did not arrive in full")
 	}

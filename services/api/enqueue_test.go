@@ -259,9 +259,7 @@ func isProblem(t *testing.T, r reply, status int) {
 		Type, Title, Detail string
 		Status              int
 	}
-	if err := json.Unmarshal([]byte(r.body), &p); err != nil {
-		t.Fatalf("%v: %d %q", err, r.status, r.body)
-	}
+	parse(t, r.body, &p)
 	if r.status != status || p.Status != status || r.header.Get("Content-Type") != "application/problem+json" ||
 		p.Type == "" || p.Title == "" || p.Detail == "" {
 		t.Errorf("status %d, %s: %s; want a problem with status %d", r.status, r.header.Get("Content-Type"), r.body, status)
@@ -276,9 +274,7 @@ func TestEveryFieldAtFaultIsNamed(t *testing.T) {
 		Field  string
 		Errors []struct{ Field, Reason string }
 	}
-	if err := json.Unmarshal([]byte(r.body), &p); err != nil {
-		t.Fatal(err)
-	}
+	parse(t, r.body, &p)
 	named := map[string]bool{}
 	for _, e := range p.Errors {
 		named[e.Field] = e.Reason != ""

@@ -59,6 +59,14 @@ func build(t *testing.T, cfg api.Config, partitions int) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := serve(t, conn, cfg, partitions)
+	h.redis = server
+	return h
+}
+
+// serve is build on a Redis that is there, for tests that do not act on it.
+func serve(t *testing.T, conn *eventlog.Conn, cfg api.Config, partitions int) *house {
+	t.Helper()
 	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{Partitions: partitions})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +74,7 @@ func build(t *testing.T, cfg api.Config, partitions int) *house {
 	if cfg.Addr == "" {
 		cfg.Addr = "127.0.0.1:0"
 	}
-	h := &house{T: t, redis: server, log: log, slog: &journal{}}
+	h := &house{T: t, log: log, slog: &journal{}}
 	a, err := api.New(log, cfg, slog.New(slog.NewJSONHandler(h.slog, nil)), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -106,14 +114,20 @@ type reply struct {
 }
 
 // field returns a field of a JSON object, as a string.
-func (r reply) field(t testing.TB, name string) string {
+func (r reply) field(t *testing.T, name string) string {
 	t.Helper()
 	var object map[string]any
-	if err := json.Unmarshal([]byte(r.body), &object); err != nil {
-		t.Fatalf("answer %d is not a JSON object: %v: %q", r.status, err, r.body)
-	}
+	parse(t, r.body, &object)
 	s, _ := object[name].(string)
 	return s
+}
+
+// parse reads JSON, or fails the test.
+func parse(tb testing.TB, text string, v any) {
+	tb.Helper()
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		tb.Fatalf("not the JSON that we want: %v: %q", err, text)
+	}
 }
 
 func (h *house) do(method, path, body string, header ...string) reply {

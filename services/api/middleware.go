@@ -64,12 +64,13 @@ func (a *API) recover(c *gin.Context) {
 		}
 		a.slog.LogAttrs(c.Request.Context(), slog.LevelError, "handler panicked", slog.String("route", c.FullPath()),
 			slog.String("panic", what), slog.String("stack", string(debug.Stack())))
-		a.fail(c, errPanic)
+		c.Abort()
+		if !c.Writer.Written() {
+			writeProblem(c, internal())
+		}
 	}()
 	c.Next()
 }
-
-var errPanic = errors.New("a handler panicked")
 
 // crossOrigin refuses a browser's request from another site's page unless it is a safe one.
 var crossOrigin = http.NewCrossOriginProtection()

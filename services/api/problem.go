@@ -95,6 +95,11 @@ func problemOf(err error) *problem {
 		p.retryAfter = 1
 		return p
 	}
+	return internal()
+}
+
+// internal is the problem whose cause only our log tells.
+func internal() *problem {
 	return newProblem(http.StatusInternalServerError, "internal", "Something went wrong", "the log of the service says more")
 }
 
@@ -112,8 +117,12 @@ func invalidFields(v invalid) *problem {
 // fail answers with an error.
 func (a *API) fail(c *gin.Context, err error) {
 	if p := a.judge(c, err); p != nil {
-		writeJSON(c, p.Status, "application/problem+json", p)
+		writeProblem(c, p)
 	}
+}
+
+func writeProblem(c *gin.Context, p *problem) {
+	writeJSON(c, p.Status, "application/problem+json", p)
 }
 
 // judge ends a request with an error: it logs what is ours and returns what to answer, or nil when

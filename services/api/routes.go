@@ -41,7 +41,9 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 	r.POST("/api/queues/:queue/pause", a.pauseQueue)
 	r.POST("/api/queues/:queue/resume", a.resumeQueue)
 
-	get("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "/admin/queues") })
+	for _, path := range []string{"/", "/admin", "/admin/", "/admin/queues/"} {
+		get(path, func(c *gin.Context) { c.Redirect(http.StatusFound, "/admin/queues") })
+	}
 	get("/admin/queues", a.queuesPage)
 	get("/admin/queues/tasks/:id", a.taskPage)
 	get("/admin/assets/:file", a.asset)

@@ -3,7 +3,6 @@ package api_test
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -85,9 +84,7 @@ func TestTheStreamTellsWhatIsAppended(t *testing.T) {
 		V                       int
 		Data                    events.TaskRequested
 	}
-	if err := json.Unmarshal([]byte(m.data), &data); err != nil {
-		t.Fatal(err)
-	}
+	parse(t, m.data, &data)
 	if data.EventID != m.id || data.Type != "TaskRequested" || data.Task != "a" || data.V != 1 || data.Data.Name != "t" {
 		t.Errorf("data %+v", data)
 	}
@@ -112,9 +109,7 @@ func TestAStreamIsResumedWithoutLossOrRepeat(t *testing.T) {
 				for range 77 {
 					m := next()
 					var data struct{ Task string }
-					if err := json.Unmarshal([]byte(m.data), &data); err != nil {
-						t.Fatalf("%+v: %v", m, err)
-					}
+					parse(t, m.data, &data)
 					seen[data.Task]++
 					if last = m.id; len(seen) >= n {
 						break
@@ -158,9 +153,7 @@ func TestNothingIsLostBetweenCatchingUpAndLive(t *testing.T) {
 	next, _ := h.streamOf("/api/events?lastEventId=0-0")
 	read := func() {
 		var data struct{ Task string }
-		if err := json.Unmarshal([]byte(next().data), &data); err != nil {
-			t.Fatal(err)
-		}
+		parse(t, next().data, &data)
 		seen[data.Task]++
 	}
 	for len(seen) < 500 {
@@ -200,9 +193,7 @@ func TestAFilterLetsThroughWhatItNames(t *testing.T) {
 		for range tt.want {
 			m := next()
 			var data struct{ Task string }
-			if err := json.Unmarshal([]byte(m.data), &data); err != nil {
-				t.Fatal(err)
-			}
+			parse(t, m.data, &data)
 			got = append(got, m.event+" "+data.Task)
 		}
 		end()
@@ -304,6 +295,33 @@ func TestNobodyIsAskedAtIdle(t *testing.T) {
 	<-idle.C
 	if got := h.calls("xread") - before; got != 0 {
 		t.Errorf("%d reads at idle", got)
+	}
+}
+
+func TestAStreamOutlivesTheTimeoutsOfRequests(t *testing.T) {
+	h := build(t, api.Config{ReadTimeout: 100 * time.Millisecond, Heartbeat: 400 * time.Millisecond}, 1)
+	next, _ := h.streamOf("/api/events?lastEventId=0-0&task=none")
+	for i := range 3 {
+		h.must(http.StatusAccepted, h.post(`{"taskName":"t"}`))
+		if m := next(); m.id == "" {
+			t.Fatalf("heartbeat %d is %+v", i, m)
+		}
+	}
+}
+
+func TestABodyThatDoesNotArriveIsGivenUp(t *testing.T) {
+	h := build(t, api.Config{ReadTimeout: 100 * time.Millisecond}, 1)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(h.base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(answer), "408 Request Timeout") || !strings.Contains(string(answer), "application/problem+json") {
+		t.Errorf("answer %q, %v", answer, err)
 	}
 }
 

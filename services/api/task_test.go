@@ -29,9 +29,7 @@ type detail struct {
 
 func (h *house) detail(id string) (d detail) {
 	h.Helper()
-	if err := json.Unmarshal([]byte(h.must(http.StatusOK, h.get("/api/tasks/"+id)).body), &d); err != nil {
-		h.Fatal(err)
-	}
+	parse(h, h.must(http.StatusOK, h.get("/api/tasks/"+id)).body, &d)
 	return d
 }
 
@@ -123,7 +121,7 @@ func TestACancelledTaskStaysCancelled(t *testing.T) {
 
 func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	h := build(t, api.Config{}, 1)
-	for _, path := range []string{"/api/tasks/none", "/api/tasks/%7Bx%7D", "/api/tasks/a%00b", "/api/tasks/%ff", "/api/tasks/", "/api", "/api/tasks/a/b", "/admin", "/admin/assets/../api.go", "/admin/assets/none.css"} {
+	for _, path := range []string{"/api/tasks/none", "/api/tasks/%7Bx%7D", "/api/tasks/a%00b", "/api/tasks/%ff", "/api/tasks/", "/api", "/api/tasks/a/b", "/admin/other", "/admin/assets/../api.go", "/admin/assets/none.css"} {
 		isProblem(t, h.get(path), http.StatusNotFound)
 	}
 	for _, path := range []string{"/api/tasks/none/retry", "/api/tasks/none/cancel", "/api/queues/a/b/pause"} {
@@ -208,8 +206,10 @@ func TestHeadIsGetWithoutABody(t *testing.T) {
 	if r := h.must(http.StatusOK, h.do(http.MethodHead, "/api/tasks/unique-id-123", "")); r.body != "" {
 		t.Errorf("body %q", r.body)
 	}
-	if r := h.get("/"); r.status != http.StatusFound || r.header.Get("Location") != "/admin/queues" {
-		t.Errorf("/ answers %d %s", r.status, r.header.Get("Location"))
+	for _, path := range []string{"/", "/admin", "/admin/queues/"} {
+		if r := h.get(path); r.status != http.StatusFound || r.header.Get("Location") != "/admin/queues" {
+			t.Errorf("%s answers %d %s", path, r.status, r.header.Get("Location"))
+		}
 	}
 }
 

@@ -132,10 +132,11 @@ func (a *API) queuesPage(c *gin.Context) {
 
 func (a *API) readQueuesPage(c *gin.Context) (page dashboard.QueuesPage, err error) {
 	ctx := c.Request.Context()
-	list, _, err := a.queues(ctx)
+	list, fresh, err := a.queues(ctx)
 	if err != nil {
 		return page, err
 	}
+	page.Missed = fresh.Missed()
 	for _, q := range list {
 		page.Queues = append(page.Queues, dashboard.Queue{Name: q.Queue, Paused: q.Paused, Counts: q.Counts})
 	}

@@ -39,9 +39,7 @@ type list struct {
 
 func (h *house) list(query string) (l list) {
 	h.Helper()
-	if err := json.Unmarshal([]byte(h.must(http.StatusOK, h.get("/api/tasks?"+query)).body), &l); err != nil {
-		h.Fatal(err)
-	}
+	parse(h, h.must(http.StatusOK, h.get("/api/tasks?"+query)).body, &l)
 	return l
 }
 
@@ -128,9 +126,7 @@ func TestQueuesAreCountedByEveryState(t *testing.T) {
 		AsOf string
 	}
 	h.until("all of it is counted", func() bool {
-		if err := json.Unmarshal([]byte(h.must(http.StatusOK, h.get("/api/queues")).body), &got); err != nil {
-			t.Fatal(err)
-		}
+		parse(t, h.must(http.StatusOK, h.get("/api/queues")).body, &got)
 		return len(got.Queues) == 2 && got.Queues[0].Counts["waiting"] == 3 && got.Queues[1].Paused
 	})
 	q, mail := got.Queues[0], got.Queues[1]

@@ -67,6 +67,7 @@ type Queue struct {
 type QueuesPage struct {
 	Base
 	Queues []Queue
+	Missed int64 // entries removed from the log before they were counted
 	Tasks  []events.Task
 	Events []events.Event
 }
