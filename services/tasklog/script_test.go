@@ -23,7 +23,13 @@ import (
 	"github.com/tasklog/tasklog/infra/testredis"
 )
 
+// quick keeps a program under the race detector from sleeping for a second at its end.
+const quick = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	if err := os.Setenv("GORACE", quick); err != nil {
+		panic(err)
+	}
 	testscript.Main(leakless{m}, map[string]func(){"tasklog": main})
 }
 
@@ -64,6 +70,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", quick)
 			env.Setenv("TASKLOG_REDIS_URL", redis.URL())
 			env.Setenv("TASKLOG_PREFIX", "script"+strconv.FormatInt(logs.Add(1), 10))
 			env.Setenv("TASKLOG_ADDR", "127.0.0.1:0")
@@ -93,7 +100,7 @@ func command(ts *testscript.TestScript, args []string) *exec.Cmd {
 	cmd.Dir = ts.Getenv("WORK")
 	for _, v := range []string{
 		"PATH", "WORK", "HOME", "TMPDIR", "TASKLOG_REDIS_URL", "TASKLOG_PREFIX", "TASKLOG_ADDR", "TASKLOG_PARTITIONS",
-		"TASKLOG_REDIS_WAIT",
+		"TASKLOG_REDIS_WAIT", "GORACE",
 	} {
 		if value := ts.Getenv(v); value != "" {
 			cmd.Env = append(cmd.Env, v+"="+value)
