@@ -29,7 +29,8 @@ func (h *hand) fold(log []events.Event) map[string]events.Task {
 	return tasks
 }
 
-// agree holds rows and ledgers against the log. All that the decisions know must follow from it.
+// agree holds rows (of these tasks, or of all) and ledgers against the log. All that the decisions
+// know must follow from it.
 func (h *hand) agree(log []events.Event, ids ...string) map[string]events.Task {
 	h.Helper()
 	tasks := h.fold(log)
@@ -37,8 +38,15 @@ func (h *hand) agree(log []events.Event, ids ...string) map[string]events.Task {
 	for _, t := range tasks {
 		queues[t.Queue] = true
 	}
-	for _, id := range ids {
-		if row := h.task(id); !reflect.DeepEqual(row, tasks[id]) {
+	if len(ids) == 0 {
+		ids = slices.Collect(maps.Keys(tasks))
+	}
+	rows := must(h.log.Tasks(h.Context(), h.p, ids))(h)
+	if len(rows) != len(ids) {
+		h.Errorf("%d of the tasks %v have a row", len(rows), ids)
+	}
+	for _, row := range rows {
+		if id := row.ID; !reflect.DeepEqual(row, tasks[id]) {
 			h.Errorf("task %s\nits row says   %+v\nits events say %+v", id, row, tasks[id])
 		}
 	}

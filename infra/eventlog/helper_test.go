@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	for name, value := range map[string]string{"rapid.checks": "200", "rapid.steps": "60"} { // unless the command line says else
+	for name, value := range map[string]string{"rapid.checks": "100", "rapid.steps": "50"} { // unless the command line says else
 		if err := flag.Set(name, value); err != nil {
 			panic(err)
 		}
