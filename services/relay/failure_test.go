@@ -218,3 +218,22 @@ func TestAGroupThatIsGoneIsMadeAgainFromTheStart(t *testing.T) {
 		t.Errorf("%d requests, want a, a again, b", len(got))
 	}
 }
+
+func TestTwoRelaysOfAGroupShareTheLog(t *testing.T) {
+	server := testredis.Start(t)
+	h := build(t, server.URL(), 0)
+	h.start(relay.Config{Consumer: "one"})
+	h.start(relay.Config{Consumer: "two"})
+	for i := range 50 {
+		h.cancel(fmt.Sprint("t", i))
+	}
+	got := h.await("50 events", func(g []request) bool { return acked(g) >= 50 })
+	h.untouched(server)
+	if len(got) != 50 {
+		t.Errorf("%d requests for 50 events", len(got))
+	}
+	consumers, err := server.Client().XInfoConsumers(t.Context(), h.log.Partitions()[0].Events, "relay").Result()
+	if err != nil || len(consumers) != 2 {
+		t.Errorf("%d consumers, %v; want both relays", len(consumers), err)
+	}
+}

@@ -83,7 +83,7 @@ const (
 	retryJitter  = 0.2
 	retryGrowth  = 2
 	poisonLen    = 10_000   // entries of a poison stream
-	answerLimit  = 64 << 10 // bytes of a webhook's answer; only an error shows some of them
+	answerLimit  = 64 << 10 // bytes of a webhook's answer, read so that its connection can be used again
 	closeTimeout = time.Minute
 )
 

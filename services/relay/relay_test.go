@@ -102,6 +102,7 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.got = append(h.got, got)
 	h.mu.Unlock()
 	w.WriteHeader(got.status)
+	_, _ = w.Write(body) // as many a server does with what it refuses
 	select {
 	case h.fresh <- struct{}{}:
 	default:
