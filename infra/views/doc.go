@@ -4,16 +4,16 @@
 //
 //	head                         hash: checkpoint, generation, version and counts of what was folded
 //	queues  throughput  workers  hash: field of the view → JSON
-//	tasks                        hash: queue → how many tasks ended, JSON
-//	tasks:<generation>:<state>:<queue>  zset: task → ms of its last change
+//	tasks                        hash: queue → how many tasks were cancelled, JSON
+//	tasks:<generation>:<state>:<queue>  the index, a zset: task → ms of its last change; where the
+//	                             state is completed, a list of "<ms> <task>"
 //	lease                        which projector folds this partition, with a TTL
 //
 // # Guarantees
 //
 // All views of a partition stand at one checkpoint, and a script stores both in one step: after a
-// crash at any moment the views are those of the checkpoint. Stored is never what changed but what
-// is, so that a step that was taken half way or twice does no harm. A projector that was overtaken is
-// told so and stores nothing.
+// crash at any moment the views are those of the checkpoint. A projector that was overtaken is told so
+// and stores nothing; one that does not know whether it stored loads the views again.
 //
 // Views that are missing, broken or of another version are made again under a new generation; nobody
 // can store into an old one. What is left of it is swept.

@@ -39,7 +39,7 @@ const (
 // Tasks returns a page of tasks. Pages follow each other by the time of a task's last change: one that
 // does not change meanwhile is in exactly one of them, one that does may be in none, because it is
 // now before the first. Of completed and of cancelled tasks the newest tasks.Keep of each queue and
-// partition are listed, and somewhat more.
+// partition are listed, and somewhat more of cancelled ones.
 //
 // A Filter that makes no sense is an *events.FieldError.
 func (s *Store) Tasks(ctx context.Context, filter Filter) (Page, error) {
@@ -138,7 +138,7 @@ func (s *Store) merge(ctx context.Context, filter Filter, after position) (*merg
 			for state := range q.Counts {
 				if filter.State == events.StateNone || filter.State == state {
 					key := indexKey(p, h.Generation, tasks.Place{State: state, Queue: queue})
-					m.streams = append(m.streams, &stream{key: key, part: p, after: after})
+					m.streams = append(m.streams, &stream{key: key, list: state == events.StateCompleted, part: p, after: after})
 				}
 			}
 		}

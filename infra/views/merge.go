@@ -3,7 +3,10 @@ package views
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"encoding/base64"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,6 +15,11 @@ import (
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
+
+//go:embed newest.lua
+var newestSource string
+
+var newestScript = redis.NewScript(newestSource)
 
 // position is a place in a listing: newest first, and by falling id among changes of one ms. It is the
 // order in which Redis returns a zset from its end, so that all of them can be merged.
@@ -23,15 +31,25 @@ type position struct {
 // start lies before everything in a listing.
 var start = position{ms: events.MaxID.Ms}
 
-// before reports whether a is listed before b.
-func (a position) before(b position) bool {
-	return cmp.Or(cmp.Compare(b.ms, a.ms), strings.Compare(b.id, a.id)) < 0
+// compare orders positions as they are listed.
+func compare(a, b position) int {
+	return cmp.Or(cmp.Compare(b.ms, a.ms), strings.Compare(b.id, a.id))
 }
 
-// cursor is opaque to clients: "<ms> <task id>" in base64url.
-func (a position) cursor() string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(a.ms, 10) + " " + a.id))
+// before reports whether a is listed before b.
+func (a position) before(b position) bool { return compare(a, b) < 0 }
+
+// String is "<ms> <task id>".
+func (a position) String() string { return strconv.FormatInt(a.ms, 10) + " " + a.id }
+
+func parsePosition(s string) (position, error) {
+	left, id, _ := strings.Cut(s, " ")
+	ms, err := strconv.ParseInt(left, 10, 64)
+	return position{ms, id}, err
 }
+
+// cursor is opaque to clients.
+func (a position) cursor() string { return base64.RawURLEncoding.EncodeToString([]byte(a.String())) }
 
 func parseCursor(s string) (position, error) {
 	if s == "" {
@@ -42,12 +60,11 @@ func parseCursor(s string) (position, error) {
 	if err != nil {
 		return position{}, bad
 	}
-	left, id, _ := strings.Cut(string(data), " ")
-	ms, err := strconv.ParseInt(left, 10, 64)
-	if err != nil || ms < 0 || events.ValidateName("cursor", id) != nil {
+	p, err := parsePosition(string(data))
+	if err != nil || p.ms < 0 || events.ValidateName("cursor", p.id) != nil {
 		return position{}, bad
 	}
-	return position{ms, id}, nil
+	return p, nil
 }
 
 // entry is a task in the index.
@@ -56,9 +73,10 @@ type entry struct {
 	part eventlog.Partition
 }
 
-// stream is one zset of the index, read piece by piece.
+// stream is one place of the index, read piece by piece.
 type stream struct {
 	key   string
+	list  bool // it is a list, else a zset
 	part  eventlog.Partition
 	after position   // everything up to here was read
 	ahead []position // read and not yet taken
@@ -115,9 +133,12 @@ func (m *merge) fill(ctx context.Context, n int) error {
 		}
 		cmds, err := m.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			for _, s := range asked {
-				pipe.ZRevRangeByScoreWithScores(ctx, s.key, &redis.ZRangeBy{
-					Min: "-inf", Max: strconv.FormatInt(s.after.ms, 10), Count: piece,
-				})
+				ms := strconv.FormatInt(s.after.ms, 10)
+				if s.list {
+					newestScript.Eval(ctx, pipe, []string{s.key}, ms, piece)
+				} else {
+					pipe.ZRevRangeByScoreWithScores(ctx, s.key, &redis.ZRangeBy{Min: "-inf", Max: ms, Count: piece})
+				}
 			}
 			return nil
 		})
@@ -125,23 +146,56 @@ func (m *merge) fill(ctx context.Context, n int) error {
 			return err
 		}
 		for i, s := range asked {
-			s.feed(cmds[i].(*redis.ZSliceCmd).Val(), piece)
+			read, err := positions(cmds[i])
+			if err != nil {
+				return fmt.Errorf("read %s: %w", s.key, err)
+			}
+			s.feed(read, int(piece))
 		}
 		piece = min(piece*2, maxPiece) // those that got nothing new have more in one ms than a piece
 	}
 }
 
-// feed takes what was read of a stream: entries from the ms of s.after on, of which those up to
-// s.after are known already.
-func (s *stream) feed(read []redis.Z, asked int64) {
-	for _, z := range read {
-		id, _ := z.Member.(string)
-		if p := (position{int64(z.Score), id}); s.after.before(p) {
-			s.ahead = append(s.ahead, p)
+// positions returns what was read of a stream, newest first.
+func positions(cmd redis.Cmder) ([]position, error) {
+	var read []position
+	switch cmd := cmd.(type) {
+	case *redis.ZSliceCmd:
+		for _, z := range cmd.Val() {
+			id, _ := z.Member.(string)
+			read = append(read, position{int64(z.Score), id})
+		}
+	case *redis.Cmd:
+		list, err := cmd.StringSlice()
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range slices.Backward(list) {
+			p, err := parsePosition(s)
+			if err != nil {
+				return nil, err
+			}
+			read = append(read, p)
 		}
 	}
-	if int64(len(read)) < asked || asked == maxPiece && len(s.ahead) == 0 {
-		s.ended = true
+	return read, nil
+}
+
+// feed takes what was read of a stream: entries from the ms of s.after on, of which those up to
+// s.after are known already. asked is how many were asked for: fewer are all there are.
+func (s *stream) feed(read []position, asked int) {
+	s.ended = len(read) < asked || asked >= maxPiece
+	if s.list {
+		if !s.ended { // the last ms may not be complete, and a list has another order within one
+			oldest := read[len(read)-1].ms
+			read = slices.DeleteFunc(read, func(p position) bool { return p.ms == oldest })
+		}
+		slices.SortFunc(read, compare)
+	}
+	for _, p := range read {
+		if s.after.before(p) {
+			s.ahead = append(s.ahead, p)
+		}
 	}
 	if n := len(s.ahead); n > 0 {
 		s.after = s.ahead[n-1]

@@ -6,8 +6,8 @@
 --       9 … for each operation: a command, the number of its arguments after the key, these
 -- Returns 'ok' | 'held', another projector has the lease | 'moved', the views stand elsewhere
 --
--- An operation says what is and not what changed. So one that was done before an error is done again
--- by the next call, whatever its batch is, and head, written last, never says more than is true.
+-- An operation says what is and not what changed, and head is written last: should one fail, on a key
+-- that is not ours, then head does not say what is not there. The caller then makes the views again.
 -- The caller sends at most some 2000 members and fields.
 -- Repeatable: views are a function of their generation and checkpoint; those that stand at the new
 -- checkpoint already are these.

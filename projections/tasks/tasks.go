@@ -15,13 +15,11 @@ const (
 	// Keep is how many completed and how many cancelled tasks of a queue the index holds: the newest.
 	// Tasks in other states are all there.
 	Keep = 10_000
-	// trimEvery is how many may be too many. The store drops them exactly when the view says so, at
-	// fixed places of the log, so that it holds the same whatever the batches were.
+	// trimEvery is how many cancelled ones may be too many. The store drops them exactly when the view
+	// says so, at fixed places of the log, so that it holds the same whatever the batches were.
+	// Completed tasks need no such place: none ever leaves, so the newest are the same at any time.
 	trimEvery = 1000
 )
-
-// Bounded reports whether only the newest tasks of a state are kept.
-func Bounded(s events.State) bool { return s == events.StateCompleted || s == events.StateCancelled }
 
 // Place is where a task stands in the index.
 type Place struct {
@@ -36,10 +34,9 @@ type Change struct {
 	At   events.ID // of the last event
 }
 
-// Ended is how often tasks of a queue came into a bounded state.
+// Ended is how often tasks of a queue were cancelled.
 type Ended struct {
-	Completed int64 `json:"completed,omitempty"`
-	Cancelled int64 `json:"cancelled,omitempty"`
+	Cancelled int64 `json:"cancelled"`
 }
 
 // View is the net changes of one partition. The zero View is empty.
@@ -71,20 +68,13 @@ func (v *View) Apply(e events.Event) {
 		v.moved = make(map[string]Change)
 	}
 	v.moved[e.Task] = c
-	if Bounded(next) {
-		v.ended(c.To)
+	if next != events.StateCancelled {
+		return
 	}
-}
-
-func (v *View) ended(p Place) {
-	n := v.Touch(p.Queue)
-	count := &n.Completed
-	if p.State == events.StateCancelled {
-		count = &n.Cancelled
-	}
-	*count++
-	if *count > Keep && *count%trimEvery == 0 {
-		v.trim = append(v.trim, p)
+	n := v.Touch(queue)
+	n.Cancelled++
+	if n.Cancelled > Keep && n.Cancelled%trimEvery == 0 {
+		v.trim = append(v.trim, c.To)
 	}
 }
 
@@ -94,7 +84,7 @@ func (v *View) Moved() int { return len(v.moved) }
 // Due reports that the store is to be told before the next event is applied: it has to drop tasks now.
 func (v *View) Due() bool { return len(v.trim) > 0 }
 
-// Trim returns the places that are to be cut to the newest Keep tasks, after the changes.
+// Trim returns the places of cancelled tasks that are to be cut to the newest Keep, after the changes.
 func (v *View) Trim() []Place { return v.trim }
 
 // Changes yields every task that changed, in no order.

@@ -140,6 +140,12 @@ func dump(t testing.TB, log *eventlog.Log, p eventlog.Partition) string {
 	}
 	prefix := p.View("tasks:" + generation + ":")
 	for _, key := range keys(t, log, prefix) {
+		if strings.HasPrefix(key, prefix+"completed:") {
+			for _, s := range rdb.LRange(ctx, key, 0, -1).Val() {
+				fmt.Fprintf(&b, "%s %s\n", strings.TrimPrefix(key, prefix), s)
+			}
+			continue
+		}
 		for _, z := range rdb.ZRangeWithScores(ctx, key, 0, -1).Val() {
 			fmt.Fprintf(&b, "%s %s = %.0f\n", strings.TrimPrefix(key, prefix), z.Member, z.Score)
 		}
