@@ -54,6 +54,7 @@ func (j *journal) String() string {
 
 func build(t *testing.T, cfg api.Config, partitions int) *house {
 	t.Helper()
+	t.Parallel()
 	server := testredis.Start(t)
 	conn, err := eventlog.Connect(server.URL())
 	if err != nil {

@@ -31,6 +31,7 @@ func TestAnAddressThatCannotBeBoundIsAnError(t *testing.T) {
 }
 
 func TestTheEmbeddedRedisWillDo(t *testing.T) {
+	t.Parallel()
 	conn, err := eventlog.Connect(testredis.Embedded(t))
 	if err != nil {
 		t.Fatal(err)

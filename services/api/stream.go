@@ -30,8 +30,6 @@ func (a *API) stream(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	// The server's deadline for reading the request would count as the client's leaving.
-	_ = s.rc.SetReadDeadline(time.Time{}) // a writer without deadlines is a test's
 	if n := a.streams.Add(1); n > int64(a.cfg.MaxStreams) {
 		a.streams.Add(-1)
 		p := newProblem(http.StatusServiceUnavailable, "too-many-streams", "Too many event streams are open",
@@ -242,7 +240,7 @@ func (s *stream) position() string {
 // flush writes what is collected, with the head before the first of it. A client that does not take
 // it in time ends the stream.
 func (s *stream) flush() error {
-	_ = s.rc.SetWriteDeadline(time.Now().Add(streamTimeout)) // as above
+	_ = s.rc.SetWriteDeadline(time.Now().Add(streamTimeout)) // a writer without deadlines is a test's
 	if !s.begun {
 		s.begun = true
 		s.w.Header().Set("Content-Type", "text/event-stream")
