@@ -2,6 +2,7 @@ package views_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,6 +115,39 @@ func (h *house) pages(f views.Filter, between func()) (ids []string, pages int) 
 		}
 		if between != nil {
 			between()
+		}
+	}
+}
+
+// complete leads every waiting task of a queue to its end.
+func (h *house) complete(p eventlog.Partition, queue string) {
+	h.Helper()
+	ctx, rdb := h.Context(), h.log.Conn().View
+	for {
+		members := rdb.ZRange(ctx, p.Waiting(queue), 0, eventlog.MaxItems-1).Val()
+		if len(members) == 0 {
+			return
+		}
+		if _, err := h.log.Due(ctx, p, queue, 1<<30, members); err != nil {
+			h.Fatal(err)
+		}
+		for _, m := range members {
+			_, task, _ := strings.Cut(m, ":")
+			a := eventlog.Attempt{Task: task, Queue: queue, Number: 1, Token: "token", Worker: "w"}
+			if err := rdb.Set(ctx, p.Lock(task), a.Token, ttl).Err(); err != nil {
+				h.Fatal(err)
+			}
+			row, err := h.log.Task(ctx, task)
+			if err != nil {
+				h.Fatal(err)
+			}
+			a.Entry = row.Events[len(row.Events)-1]
+			if _, err := h.log.Start(ctx, a, ttl); err != nil {
+				h.Fatal(err)
+			}
+			if _, err := h.log.Complete(ctx, a, time.Millisecond, nil); err != nil {
+				h.Fatal(err)
+			}
 		}
 	}
 }

@@ -181,3 +181,71 @@ func TestAFilterThatMakesNoSenseNamesItsField(t *testing.T) {
 		}
 	}
 }
+
+func TestCompletedTasksAreListedAmongTheOthers(t *testing.T) {
+	testredis.Each(t, func(t *testing.T, url string) {
+		h := build(t, url, 2)
+		for i := range 60 {
+			h.request(fmt.Sprintf("t%02d", i), fmt.Sprintf("q%d", i%2), "n", 0)
+		}
+		h.project()
+		for _, p := range h.log.Partitions() {
+			h.complete(p, "q1")
+		}
+		for i := range 20 {
+			h.request(fmt.Sprintf("new%02d", i), "q1", "n", 0)
+		}
+		h.project()
+		for _, limit := range []int{1, 7, 200} {
+			all, _ := h.pages(views.Filter{Limit: limit}, nil)
+			done, _ := h.pages(views.Filter{Limit: limit, State: events.StateCompleted}, nil)
+			if len(all) != 80 || len(done) != 30 {
+				t.Fatalf("%d tasks of which %d completed, want 80 and 30", len(all), len(done))
+			}
+			if !slices.Equal(all[20:50], done) { // after the new ones, before the old ones
+				t.Errorf("completed are %v, and among all %v", done, all[20:50])
+			}
+			slices.Sort(all)
+			if len(slices.Compact(all)) != 80 {
+				t.Error("a task is listed twice")
+			}
+		}
+	})
+}
+
+func TestManyCompletedInOneMillisecondAreAllListed(t *testing.T) {
+	testredis.Each(t, func(t *testing.T, url string) {
+		h := build(t, url, 1)
+		p, rdb := h.log.Partitions()[0], h.log.Conn().View
+		const n = 200
+		for i := range n {
+			h.request(fmt.Sprintf("t%03d", (i*77)%n), "q", "n", 0)
+		}
+		h.complete(p, "q")
+		h.project()
+		key := p.View(fmt.Sprintf("tasks:%d:completed:q", h.load(p).Generation))
+		list := rdb.LRange(t.Context(), key, 0, -1).Val()
+		if len(list) != n {
+			t.Fatalf("%d completed, want %d", len(list), n)
+		}
+		for _, ms := range []func(i int) int{
+			func(int) int { return 1_764_000_000_000 },
+			func(i int) int { return 1_764_000_000_000 + i/40 },
+			func(i int) int { return 1_764_000_000_000 + i/3 },
+		} {
+			for i, s := range list {
+				_, id, _ := strings.Cut(s, " ")
+				if err := rdb.LSet(t.Context(), key, int64(i), fmt.Sprintf("%d %s", ms(i), id)).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, limit := range []int{3, 32, 50, 200} {
+				ids, _ := h.pages(views.Filter{Limit: limit}, nil)
+				slices.Sort(ids)
+				if len(ids) != n || len(slices.Compact(ids)) != n {
+					t.Errorf("%d tasks in pages of %d, want %d", len(ids), limit, n)
+				}
+			}
+		}
+	})
+}
