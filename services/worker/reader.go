@@ -61,6 +61,24 @@ func (s *subscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.M
 // Close implements message.Subscriber. A subscription ends with its context.
 func (s *subscriber) Close() error { return nil }
 
+// signOff takes the worker out of the groups that it read. A crash leaves it there, which costs
+// some bytes and nothing else.
+func (s *subscriber) signOff(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for _, r := range s.readers {
+		r.mu.Lock()
+		known := r.known
+		r.mu.Unlock()
+		for _, queue := range known {
+			if _, err := s.log.Forget(ctx, r.part, queue, s.cfg.ID); err != nil {
+				s.slog.LogAttrs(ctx, slog.LevelInfo, "a group still lists this worker", slog.Any("error", err))
+				return
+			}
+		}
+	}
+}
+
 // reader takes what is due in one partition.
 type reader struct {
 	*subscriber

@@ -115,6 +115,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	end()
 	background.Wait()
+	tasks.signOff(context.WithoutCancel(ctx))
 	if w.conn != nil {
 		err = errors.Join(err, w.conn.Close())
 	}
