@@ -80,6 +80,15 @@ func TestPrivateServerKeepsItsDataOverARestart(t *testing.T) {
 	}
 }
 
+func TestCtrlCDoesNotReachThePrivateServer(t *testing.T) {
+	s := start(t, t.TempDir())
+	defer s.Stop()
+	group, err := syscall.Getpgid(s.PID)
+	if err != nil || group == syscall.Getpgrp() {
+		t.Errorf("the server is in process group %d, %v, want another one than ours: it must end last", group, err)
+	}
+}
+
 func TestURLFileIsThereWhileTheServerRuns(t *testing.T) {
 	for _, embedded := range []bool{false, true} {
 		if embedded {

@@ -210,6 +210,47 @@ func child(t *testing.T, log *eventlog.Log) int {
 	return pid
 }
 
+func TestDevIsQuietAtIdle(t *testing.T) {
+	dir := t.TempDir()
+	env := []string{"TASKLOG_REDIS_URL=", "TASKLOG_ADDR=127.0.0.1:0"}
+	p := launch(t, dir, env, "dev")
+	p.says(t, "Ctrl-C stops it")
+	if out, err := tasklog(t, dir, env, "enqueue", "echo", "--wait"); err != nil {
+		t.Fatalf("%s, %v", out, err)
+	}
+	url, err := os.ReadFile(filepath.Join(dir, "data", "redis.url"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := openLog(t, strings.TrimSpace(string(url)))
+	const window = 8 * time.Second
+	before := commands(t, log)
+	<-time.After(window) // what does not happen cannot be waited for
+	rate := float64(commands(t, log)-before) / window.Seconds()
+	t.Logf("%.1f commands a second", rate)
+	if rate >= 10 {
+		t.Errorf("%.1f commands a second at idle, want fewer than 10", rate)
+	}
+	p.terminate(t)
+}
+
+// commands is how many commands Redis has run, those of scripts included.
+func commands(t *testing.T, log *eventlog.Log) (n int) {
+	t.Helper()
+	info, err := log.Conn().View.Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`calls=(\d+)`).FindAllStringSubmatch(info, -1) {
+		calls, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += calls
+	}
+	return n
+}
+
 func TestAKilledDevLeavesNoRedisAndLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	env := []string{"TASKLOG_REDIS_URL=", "TASKLOG_ADDR=127.0.0.1:0"}

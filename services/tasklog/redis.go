@@ -96,6 +96,10 @@ func (p *program) openLog(ctx context.Context, conn *eventlog.Conn) (*eventlog.L
 
 // client opens the log for commands that act on tasks and queues.
 func (p *program) client(ctx context.Context) (*client.Client, func(), error) {
+	cfg, err := load[config](p.settings)
+	if err != nil {
+		return nil, nil, err
+	}
 	log, shut, err := p.open(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -104,7 +108,7 @@ func (p *program) client(ctx context.Context) (*client.Client, func(), error) {
 	if host := hostname(); host != "" {
 		by += "@" + host
 	}
-	c := client.New(log, client.Options{By: by})
+	c := client.New(log, client.Options{By: by, MaxPayload: cfg.MaxPayload})
 	return c, func() {
 		shut()        // first: it ends a blocking read, which the client would wait for
 		_ = c.Close() // it owns no connection

@@ -100,7 +100,7 @@ func command(ts *testscript.TestScript, args []string) *exec.Cmd {
 	cmd.Dir = ts.Getenv("WORK")
 	for _, v := range []string{
 		"PATH", "WORK", "HOME", "TMPDIR", "TASKLOG_REDIS_URL", "TASKLOG_PREFIX", "TASKLOG_ADDR", "TASKLOG_PARTITIONS",
-		"TASKLOG_REDIS_WAIT", "GORACE",
+		"TASKLOG_REDIS_WAIT", "TASKLOG_MAX_PAYLOAD", "GORACE",
 	} {
 		if value := ts.Getenv(v); value != "" {
 			cmd.Env = append(cmd.Env, v+"="+value)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/caarlos0/env/v11"
 	"github.com/spf13/pflag"
+
+	"github.com/tasklog/tasklog/events"
 )
 
 // config is what the binary itself can be told; each service has a Config of its own.
@@ -21,6 +23,8 @@ type config struct {
 	RedisWait time.Duration `env:"TASKLOG_REDIS_WAIT" usage:"how long a service waits at its start for a Redis that does not answer"`
 	// Data is the folder in which `tasklog dev` keeps its Redis. Empty means data.
 	Data string `env:"TASKLOG_DATA"`
+	// MaxPayload is how many bytes of JSON a payload may have, as the API has it. Zero means 1 MiB.
+	MaxPayload int `env:"TASKLOG_MAX_PAYLOAD" usage:"bytes that the payload of a task may have"`
 	// Handlers is a YAML file with the HTTP targets of `tasklog worker`; see httptarget.
 	Handlers string `env:"TASKLOG_HANDLERS"`
 }
@@ -31,6 +35,9 @@ func (c config) withDefaults() config {
 	}
 	if c.Data == "" {
 		c.Data = "data"
+	}
+	if c.MaxPayload == 0 {
+		c.MaxPayload = events.DefaultMaxPayload
 	}
 	return c
 }
