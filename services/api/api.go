@@ -47,6 +47,9 @@ type Config struct {
 	// Addr is host:port. Empty means 127.0.0.1:3000; ":3000" means every interface, and there is no
 	// authentication.
 	Addr string `env:"TASKLOG_ADDR" usage:"host:port of the HTTP API; without a host, every interface"`
+	// Hosts are the names, in lower case, that requests may be addressed to besides localhost and IP
+	// addresses, such as that of a proxy in front. They count only where Addr is on loopback.
+	Hosts []string `env:"TASKLOG_HOSTS" usage:"names that a service on loopback answers to, separated by commas"`
 	// MaxPayload is how many bytes of JSON the payload of a task may have. Zero means 1 MiB.
 	MaxPayload int `env:"TASKLOG_MAX_PAYLOAD" usage:"bytes that the payload of a task may have"`
 	// MaxStreams is how many event streams may be open at once. Zero means 256.
@@ -100,6 +103,7 @@ type API struct {
 	streams  atomic.Int64
 	handler  http.Handler
 	listener net.Listener
+	loopback bool // listener is on loopback
 
 	closing context.Context //nolint:containedctx // the service's life, which every event stream watches
 	close   context.CancelFunc
@@ -141,6 +145,9 @@ func (a *API) Listen(ctx context.Context) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	a.listener = listener
+	if at, ok := listener.Addr().(*net.TCPAddr); ok {
+		a.loopback = at.IP.IsLoopback()
+	}
 	return nil
 }
 

@@ -150,8 +150,10 @@ func (f *faults) decode(prefix string, object []byte, targets map[string]any) {
 		target, known := targets[name]
 		field := prefix + quoted(name)
 		switch {
+		case len(targets) == 0:
+			f.addf(field, "is unknown: nothing is taken here")
 		case !known:
-			f.addf(field, "is unknown; known are %s", strings.Join(slices.Sorted(maps.Keys(targets)), ", "))
+			f.addf(field, "is unknown; known are: %s", strings.Join(slices.Sorted(maps.Keys(targets)), ", "))
 		case seen[name]:
 			f.addf(field, "is there twice")
 		default:

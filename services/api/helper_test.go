@@ -150,6 +150,9 @@ func (h *house) try(method, path, body string, header ...string) (reply, error) 
 		req.Header.Set("Content-Type", "application/json")
 	}
 	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
 		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := h.client.Do(req)

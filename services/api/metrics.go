@@ -40,14 +40,14 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	return m
 }
 
-// known are the methods that are counted by name: a client can make up any other.
-var known = map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true}
+// methods are those that are counted by name: a client can make up any other.
+var methods = map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true}
 
 func (m metrics) observe(route, method string, status int, took time.Duration) {
 	if route == "" {
 		route = "none"
 	}
-	if !known[method] {
+	if !methods[method] {
 		method = "other"
 	}
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()

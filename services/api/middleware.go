@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -76,9 +80,31 @@ func (a *API) recover(c *gin.Context) {
 var crossOrigin = http.NewCrossOriginProtection()
 
 func (a *API) protect(c *gin.Context) {
+	if !a.answersTo(c.Request.Host) {
+		a.fail(c, newProblem(http.StatusForbidden, "unknown-host", "The service does not go by this name",
+			"it listens on loopback only and answers to localhost, to IP addresses and to the names in TASKLOG_HOSTS"))
+		return
+	}
 	if err := crossOrigin.Check(c.Request); err != nil {
 		a.fail(c, newProblem(http.StatusForbidden, "cross-origin", "Another site may not ask for this", err.Error()))
 	}
+}
+
+// answersTo reports whether a Host header may name us. On loopback a page of any site could else reach
+// us through a name of its own that resolves to 127.0.0.1 (DNS rebinding), as its own origin.
+func (a *API) answersTo(host string) bool {
+	if !a.loopback {
+		return true
+	}
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return true
+	}
+	return name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost") || slices.Contains(a.cfg.Hosts, name)
 }
 
 // requestTimeout is how long a request may take, waiting for Redis included.

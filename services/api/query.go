@@ -20,7 +20,7 @@ func query(c *gin.Context, names ...string) (url.Values, error) {
 	}
 	for name := range q {
 		if !slices.Contains(names, name) {
-			return nil, &events.FieldError{Field: quoted(name), Reason: fmt.Sprintf("is unknown; known are %s", strings.Join(names, ", "))}
+			return nil, &events.FieldError{Field: quoted(name), Reason: fmt.Sprintf("is unknown; known are: %s", strings.Join(names, ", "))}
 		}
 	}
 	return q, nil

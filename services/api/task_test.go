@@ -181,6 +181,23 @@ func TestAnotherSiteCannotAct(t *testing.T) {
 	}
 }
 
+func TestAForeignNameDoesNotReachLoopback(t *testing.T) {
+	h := build(t, api.Config{Hosts: []string{"tasks.example.com"}}, 1)
+	for host, want := range map[string]int{
+		"localhost": 200, "LOCALHOST:3000": 200, "tasklog.localhost": 200, "127.0.0.1:80": 200, "[::1]:3000": 200, "::1": 200,
+		"tasks.example.com": 200, "tasks.example.com:443": 200, "evil.example": 403, "evil.example:3000": 403, "localhost.evil.example": 403,
+	} {
+		r := h.do(http.MethodGet, "/healthz", "", "Host", host)
+		if r.status != want {
+			t.Errorf("Host %s: status %d, want %d", host, r.status, want)
+		}
+	}
+	isProblem(t, h.do(http.MethodPost, "/api/tasks", seed, "Host", "evil.example", "Origin", "http://evil.example"), http.StatusForbidden)
+	if n := h.length(); n != 0 {
+		t.Errorf("%d events", n)
+	}
+}
+
 func TestEveryAnswerBoundsTheBrowser(t *testing.T) {
 	h := build(t, api.Config{}, 1)
 	for _, path := range []string{"/admin/queues", "/api/tasks/none", "/none", "/healthz", "/admin/assets/live.js"} {
