@@ -17,10 +17,11 @@ import (
 // another.
 type Conn struct {
 	Decide redis.UniversalClient // AutoPipeline: decisions and mutexes, from many goroutines at once
-	Block  redis.UniversalClient // blocking reads
+	Block  redis.UniversalClient // blocking reads and subscriptions
 	Lease  redis.UniversalClient // extensions of leases, and nothing else
 	View   redis.UniversalClient // reads of people and dashboards
 	close  []io.Closer
+	block  *blocking // over Block
 	more   func() *redis.Client
 }
 
@@ -60,7 +61,9 @@ func Connect(url string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis pipeline: %w", err)
 	}
-	c.Decide, c.Block, c.Lease, c.View = ap, client(64, MaxBlock+answer), client(4, answer), client(10, answer)
+	block := client(64, MaxBlock+answer)
+	c.Decide, c.Block, c.Lease, c.View = ap, block, client(4, answer), client(10, answer)
+	c.block = &blocking{client: block, other: c.View}
 	return c, nil
 }
 
@@ -73,6 +76,7 @@ func (c *Conn) Ping(ctx context.Context) error { return c.Lease.Ping(ctx).Err() 
 
 // Close closes every client. Calls under way end with an error.
 func (c *Conn) Close() error {
+	c.block.close()
 	errs := []error{c.Decide.Close()}
 	for _, cl := range c.close {
 		if err := cl.Close(); !errors.Is(err, redis.ErrClosed) {

@@ -20,8 +20,8 @@ type Entry struct {
 	Err error // an events.ErrUndecodable: skip the entry, count it, say its id
 }
 
-// MaxBlock is how long a blocking read waits at the most: a cancelled context does not interrupt
-// one, so this bounds how long a shutdown takes.
+// MaxBlock is how long a blocking read waits at the most. It bounds how long a shutdown takes where
+// Redis cannot be asked to end a wait.
 const MaxBlock = 2 * time.Second
 
 // Range returns at most n entries of a partition after an id and not after until, oldest first.
@@ -50,7 +50,7 @@ func (l *Log) Follow(ctx context.Context, p Partition, after events.ID, n int, b
 	}
 	block = min(max(block, time.Millisecond), MaxBlock)
 	cmd := redis.NewSliceCmd(ctx, "XREAD", "COUNT", n, "BLOCK", block.Milliseconds(), "STREAMS", p.Events, after.String())
-	err := l.conn.Block.Process(ctx, cmd)
+	err := l.conn.block.process(ctx, cmd)
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}

@@ -75,8 +75,8 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg prometheus.Regi
 	return &Scheduler{log: log, cfg: cfg, slog: logger, metrics: newMetrics(reg)}, nil
 }
 
-// Run blocks until ctx ends and everything it started is over, at the latest some
-// eventlog.MaxBlock later. It returns nil.
+// Run blocks until ctx ends and everything it started is over, soon after; with a Redis that cannot be
+// asked to end a wait, some eventlog.MaxBlock later. It returns nil.
 func (s *Scheduler) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, p := range s.log.Partitions() {

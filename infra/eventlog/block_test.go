@@ -1,0 +1,50 @@
+package eventlog_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
+)
+
+func TestAWaitEndsSoonAfterItsContext(t *testing.T) {
+	server := testredis.Start(t)
+	log := open(t, server.URL(), 1)
+	p := log.Partitions()[0]
+	for range 20 { // the connections are used again, and nobody's end is another one's
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan time.Duration)
+		go func() {
+			began := time.Now()
+			entries, err := log.Follow(ctx, p, events.ID{}, 1, eventlog.MaxBlock)
+			if len(entries) > 0 || err != nil && !eventlog.Unavailable(err) {
+				t.Errorf("an interrupted read returned %v, %v", entries, err)
+			}
+			done <- time.Since(began)
+		}()
+		blocked(t, server)
+		cancel()
+		if took := <-done; took > time.Second {
+			t.Errorf("it ended %s after it began", took)
+		}
+		entries, err := log.Follow(t.Context(), p, events.ID{}, 1, time.Millisecond)
+		if len(entries) > 0 || err != nil {
+			t.Fatalf("the next read returned %v, %v", entries, err)
+		}
+	}
+}
+
+// blocked waits until a client waits in Redis.
+func blocked(t *testing.T, server *testredis.Server) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if strings.Contains(server.Client().Info(t.Context(), "clients").Val(), "blocked_clients:1") {
+			return
+		}
+	}
+	t.Fatal("no client is blocked")
+}
