@@ -9,7 +9,18 @@ deps: ## install what the tests need and the machine lacks
 test: deps ## every test, with the race detector, on a real Redis
 	go test -race -timeout 12m ./...
 
-lint: ## static checks
-	go vet ./...
+# The linter by its version: another version is another file, and is installed beside it.
+LINTER := bin/golangci-lint-2.15.0
 
-.PHONY: help deps test lint
+$(LINTER):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(@:bin/golangci-lint-%=%)
+	@mv bin/golangci-lint $@
+
+lint: $(LINTER) ## static checks
+	go vet ./...
+	$(LINTER) run
+
+fmt: $(LINTER) ## write every file as the linter wants it
+	$(LINTER) fmt
+
+.PHONY: help deps test lint fmt

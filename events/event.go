@@ -43,6 +43,8 @@ type Data interface {
 	Type() Type
 	// About is what the event concerns; for an event about a queue the name is empty.
 	About() Label
+
+	sealed()
 }
 
 // Label says which queue and which task name an event concerns: every body carries it, so that
@@ -54,6 +56,9 @@ type Label struct {
 
 // About implements Data for the bodies that embed a Label.
 func (l Label) About() Label { return l }
+
+// sealed closes the set of Data: whatever embeds a Label elsewhere is no event to DecodeData.
+func (Label) sealed() {}
 
 // Definition is what a client asked for: the part of TaskRequested that stays true for the
 // task's whole life.

@@ -136,6 +136,7 @@ func anyBody() *rapid.Generator[events.Data] {
 			return events.TaskRetryRequested{Label: label, By: str("by"), RequestID: str("request"), From: state()}
 		case events.TypeQueuePaused:
 			return events.QueuePaused{Label: label, By: str("by")}
+		case events.TypeQueueResumed:
 		}
 		return events.QueueResumed{Label: label, By: str("by")}
 	})

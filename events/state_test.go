@@ -205,7 +205,9 @@ func anyEventFor(t *rapid.T, task events.Task, ms int64) events.Event {
 			Reason: rapid.SampledFrom([]events.Reason{events.ReasonError, events.ReasonAbandoned}).Draw(t, "reason"),
 		},
 		events.TaskReleased{Label: about, Attempt: attempt, Worker: worker, From: from, RetryAt: at()},
-		cancelled(from), retried(from), events.QueuePaused{Label: about}, events.QueueResumed{Label: about},
+		cancelled(from), retried(from),
+		events.QueuePaused{Label: about},
+		events.QueueResumed{Label: about},
 	}
 	fits := slices.DeleteFunc(slices.Clone(all), func(d events.Data) bool {
 		return !slices.Contains(events.Transitions[d.Type()], task.State)

@@ -67,8 +67,10 @@ func TestEveryEventEverWrittenBecomesAMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		var golden []struct {
-			Type, Task, V string
-			Data          json.RawMessage
+			Type string          `json:"type"`
+			Task string          `json:"task"`
+			V    string          `json:"v"`
+			Data json.RawMessage `json:"data"`
 		}
 		if err := json.Unmarshal(data, &golden); err != nil {
 			t.Fatal(path, err)

@@ -19,7 +19,7 @@ func TestAnAttemptIsAbandonedWhenItsLeaseHasEnded(t *testing.T) {
 			{"again", new(hour), events.StateRetrying, "Failed(1,abandoned,retry)"},
 			{"final", nil, events.StateFailed, "Failed(1,abandoned)"},
 		} {
-			a := h.running(test.task, "w1")
+			a := h.running(test.task)
 			h.expireLease(test.task)
 			out := must(h.log.Abandon(t.Context(), test.task, 1, "w1", time.Second, test.retry))(h)
 			if out.State != test.state || out.Event != h.task(test.task).Events[3] || out.DueAt != h.task(test.task).DueAt {
@@ -46,8 +46,8 @@ func TestAbandonIsRefused(t *testing.T) {
 				put(h, string(state))
 			}
 		}
-		h.running("leased", "w1")
-		h.running("next attempt", "w1")
+		h.running("leased")
+		h.running("next attempt")
 		h.expireLease("next attempt")
 		in[events.StateWaiting](h, "waiting") // the last one, for the others make due all that waits
 		h.unchanged(func() {

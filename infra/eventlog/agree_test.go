@@ -117,7 +117,7 @@ func (s *ledgers) check(h *hand, t events.Task) {
 	dueAt, isDelayed := s.delayed[t.ID]
 	_, isLeased := s.leases[t.ID]
 	entries := s.dispatch[t.Queue][t.ID]
-	ok := true
+	var ok bool
 	switch t.State {
 	case events.StateDelayed, events.StateRetrying:
 		// The promoter moves it from one to the other, not before its time.

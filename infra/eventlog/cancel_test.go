@@ -21,15 +21,15 @@ var in = map[events.State]func(h *hand, task string){
 		h.requested(task)
 		h.due("q")
 	},
-	events.StateActive: func(h *hand, task string) { h.running(task, "w1") },
+	events.StateActive: func(h *hand, task string) { h.running(task) },
 	events.StateRetrying: func(h *hand, task string) {
-		must(h.log.Fail(h.Context(), h.running(task, "w1"), 0, events.ReasonError, "", new(hour)))(h)
+		must(h.log.Fail(h.Context(), h.running(task), 0, events.ReasonError, "", new(hour)))(h)
 	},
 	events.StateCompleted: func(h *hand, task string) {
-		must(h.log.Complete(h.Context(), h.running(task, "w1"), 0, nil))(h)
+		must(h.log.Complete(h.Context(), h.running(task), 0, nil))(h)
 	},
 	events.StateFailed: func(h *hand, task string) {
-		must(h.log.Fail(h.Context(), h.running(task, "w1"), 0, events.ReasonError, "", nil))(h)
+		must(h.log.Fail(h.Context(), h.running(task), 0, events.ReasonError, "", nil))(h)
 	},
 	events.StateCancelled: func(h *hand, task string) {
 		h.requested(task)
@@ -98,7 +98,7 @@ func TestACancelledAttemptKeepsItsMutexAndLosesItsLease(t *testing.T) {
 			}
 		}()
 		must(signals.Receive(t.Context()))(h)
-		a := h.running("a", "w1")
+		a := h.running("a")
 		must(h.log.Cancel(t.Context(), "a", "test", ""))(h)
 		for {
 			msg := must(signals.ReceiveMessage(t.Context()))(h)

@@ -58,7 +58,7 @@ func TestDueLeavesAloneWhatMustNotBeDue(t *testing.T) {
 		r := want("early")
 		r.Delay = hour
 		receipt := h.request(r)
-		h.running("active", "w1")
+		h.running("active")
 		h.requested("paused")
 		for task, id := range map[string]events.ID{"early": receipt.Event, "active": h.task("active").Events[0], "gone": {Ms: 1}} {
 			member := fmt.Sprintf("%013d-%010d:%s", id.Ms, id.Seq, task)
@@ -114,7 +114,7 @@ func TestALogThatIsAheadOfTheClockGoesOn(t *testing.T) {
 			Values: []string{"type", "QueuePaused", "task", "", "v", "1", "data", `{"queue":"other"}`},
 		}
 		must(h.rdb.XAdd(t.Context(), future).Result())(h)
-		a := h.running("a", "w1")
+		a := h.running("a")
 		must(h.log.Complete(t.Context(), a, 0, nil))(h)
 		h.expect("a", "Requested Due Started(1,w1) Completed(1,w1)")
 	})

@@ -11,7 +11,7 @@ import (
 
 func TestExtendMovesTheLeasesAndMutexesOfThoseWhoStillHold(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
-		held, lost, unlocked, taken := h.running("held", "w1"), h.running("lost", "w1"), h.running("unlocked", "w1"), h.running("taken", "w1")
+		held, lost, unlocked, taken := h.running("held"), h.running("lost"), h.running("unlocked"), h.running("taken")
 		must(h.log.Cancel(t.Context(), "lost", "test", ""))(h)
 		must(h.rdb.Del(t.Context(), h.p.Lock("unlocked")).Result())(h)
 		must(h.rdb.Set(t.Context(), h.p.Lock("taken"), "of another", hour).Result())(h)
@@ -60,7 +60,7 @@ func TestExtendTakesAHundredAttempts(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
 		var attempts []eventlog.Attempt
 		for i := range eventlog.MaxItems / 2 {
-			attempts = append(attempts, h.running(fmt.Sprintf("t%d", i), "w1"))
+			attempts = append(attempts, h.running(fmt.Sprintf("t%d", i)))
 		}
 		for i, err := range must(h.log.Extend(t.Context(), h.p, hour, attempts))(h) {
 			if err != nil {

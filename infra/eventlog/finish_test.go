@@ -37,7 +37,7 @@ func TestAnAttemptEndsOnce(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			each(t, func(t *testing.T, h *hand) {
-				a := h.running("a", "w1")
+				a := h.running("a")
 				first := must(test.end(h, a))(h)
 				task := h.task("a")
 				if first.State != test.state || first.Event != task.Events[3] || first.DueAt != task.DueAt {
@@ -62,8 +62,8 @@ func TestAnAttemptEndsOnce(t *testing.T) {
 
 func TestWhatTheBodyOfAnEndTells(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
-		must(h.log.Complete(t.Context(), h.running("a", "w1"), 1500*time.Millisecond, []byte(`[]`)))(h)
-		must(h.log.Fail(t.Context(), h.running("b", "w1"), 2*time.Second, events.ReasonPanic, "x\n", nil))(h)
+		must(h.log.Complete(t.Context(), h.running("a"), 1500*time.Millisecond, []byte(`[]`)))(h)
+		must(h.log.Fail(t.Context(), h.running("b"), 2*time.Second, events.ReasonPanic, "x\n", nil))(h)
 		about := events.Label{Queue: "q", Name: "test"}
 		for _, e := range h.all() {
 			switch d := e.Data.(type) {
@@ -83,7 +83,7 @@ func TestWhatTheBodyOfAnEndTells(t *testing.T) {
 
 func TestFinishIsRefusedAfterTheAttemptWasAbandoned(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
-		a := h.running("a", "w1")
+		a := h.running("a")
 		h.expireLease("a")
 		must(h.log.Abandon(t.Context(), "a", 1, "w1", 0, nil))(h)
 		h.unchanged(func() {
@@ -97,7 +97,7 @@ func TestFinishIsRefusedAfterTheAttemptWasAbandoned(t *testing.T) {
 
 func TestFinishIsRefusedToWhoeverDoesNotHoldTheTask(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
-		a := h.running("a", "w1")
+		a := h.running("a")
 		stranger, earlier, gone := a, a, a
 		stranger.Token = "another"
 		earlier.Number = 0
@@ -119,7 +119,7 @@ func TestFinishIsRefusedToWhoeverDoesNotHoldTheTask(t *testing.T) {
 
 func TestALockThatMerelyExpiredCostsNothing(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
-		a := h.running("a", "w1")
+		a := h.running("a")
 		must(h.rdb.Set(t.Context(), h.p.Lock("a"), "of another", hour).Result())(h)
 		must(h.log.Complete(t.Context(), a, 0, nil))(h)
 		if h.locked("a") != "of another" {
@@ -131,7 +131,7 @@ func TestALockThatMerelyExpiredCostsNothing(t *testing.T) {
 
 func TestAResultThatIsNotJSONIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
-		a := h.running("a", "w1")
+		a := h.running("a")
 		h.unchanged(func() {
 			if _, err := h.log.Complete(t.Context(), a, 0, []byte(`{`)); err == nil || errors.Is(err, eventlog.ErrFenced) {
 				t.Errorf("got %v", err)

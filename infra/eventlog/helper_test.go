@@ -149,7 +149,7 @@ func (h *hand) take(task, who string) eventlog.Attempt {
 // lock takes the mutex of an attempt, and reports whether it is the attempt's now.
 func (h *hand) lock(a eventlog.Attempt) bool {
 	h.Helper()
-	must(h.rdb.SetNX(h.Context(), h.p.Lock(a.Task), a.Token, hour).Result())(h) //nolint:staticcheck // as redsync does
+	must(h.rdb.SetNX(h.Context(), h.p.Lock(a.Task), a.Token, hour).Result())(h)
 	return h.locked(a.Task) == a.Token
 }
 
@@ -171,12 +171,12 @@ func (h *hand) start(task, who string) eventlog.Attempt {
 	return a
 }
 
-// running puts a task into the log that a worker runs.
-func (h *hand) running(task, who string) eventlog.Attempt {
+// running puts a task into the log that worker w1 runs.
+func (h *hand) running(task string) eventlog.Attempt {
 	h.Helper()
 	h.requested(task)
 	h.due("q")
-	return h.start(task, who)
+	return h.start(task, "w1")
 }
 
 // expireLease lets the lease of a task end now.

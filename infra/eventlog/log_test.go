@@ -123,7 +123,7 @@ func TestUnavailableTellsWhatMayBeAskedForAgain(t *testing.T) {
 func TestWhatRunsCanEndWhenRedisIsOutOfMemory(t *testing.T) {
 	server := testredis.Start(t)
 	h := newHand(t, open(t, server.URL(), 1))
-	done, failed, abandoned, released := h.running("done", "w1"), h.running("failed", "w1"), h.running("abandoned", "w1"), h.running("released", "w1")
+	done, failed, abandoned, released := h.running("done"), h.running("failed"), h.running("abandoned"), h.running("released")
 	h.expireLease("abandoned")
 	h.requested("unstarted")
 	h.due("q")

@@ -9,7 +9,7 @@ import (
 
 func TestAPausedQueueMakesNothingDueUntilItIsResumed(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
-		running := h.running("running", "w1")
+		running := h.running("running")
 		h.requested("waiting")
 		for _, want := range []bool{true, false} {
 			if changed := must(h.log.Pause(t.Context(), "q", "test"))(h); changed != want {

@@ -143,8 +143,8 @@ func TestAnEntryThatIsNoEventStopsNobody(t *testing.T) {
 
 func TestHistoryIsWhatTheLogStillHolds(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
-		a := h.running("a", "w1")
-		h.running("b", "w1")
+		a := h.running("a")
+		h.running("b")
 		must(h.log.Complete(t.Context(), a, 0, nil))(h)
 		task := h.task("a")
 		history := must(h.log.History(t.Context(), task))(h)

@@ -120,7 +120,7 @@ func TestOneOfManyWorkersStartsAnAttempt(t *testing.T) {
 			a := a
 			a.Token += string(rune('a' + i))
 			wg.Go(func() {
-				if err := h.rdb.SetNX(t.Context(), h.p.Lock("a"), a.Token, hour).Err(); err != nil { //nolint:staticcheck // as redsync does
+				if err := h.rdb.SetNX(t.Context(), h.p.Lock("a"), a.Token, hour).Err(); err != nil {
 					t.Error(err)
 				}
 				_, err := h.log.Start(t.Context(), a, hour)

@@ -15,7 +15,7 @@ func TestASweepFindsTheLeasesThatEnded(t *testing.T) {
 			t.Errorf("of nothing: %+v", s)
 		}
 		for _, task := range []string{"a", "b", "c"} {
-			h.running(task, "w1")
+			h.running(task)
 		}
 		if s := must(h.log.Sweep(t.Context(), h.p, hour, hour))(h); len(s.Overdue) > 0 || s.NextEnd <= s.Now {
 			t.Errorf("while all leases run: %+v", s)
@@ -37,7 +37,7 @@ func TestALongTimeWithoutASweepSparesEveryLease(t *testing.T) {
 		var all []string
 		for i := range eventlog.MaxItems + 1 {
 			task := fmt.Sprintf("t%d", i)
-			h.running(task, "w1")
+			h.running(task)
 			all = append(all, task)
 		}
 		must(h.log.Sweep(t.Context(), h.p, hour, hour))(h)

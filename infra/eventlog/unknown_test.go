@@ -130,6 +130,17 @@ var deeds = []deed{
 			return err
 		}
 	}},
+	{"forget", 0, func(d *hand) func(*hand) error {
+		must(d.rdb.XGroupCreateMkStream(d.Context(), d.p.Due("q"), eventlog.Group, "0").Result())(d)
+		must(d.rdb.XGroupCreateConsumer(d.Context(), d.p.Due("q"), eventlog.Group, "w1").Result())(d)
+		return func(h *hand) error {
+			gone, err := h.log.Forget(h.Context(), h.p, "q", "w1")
+			if err == nil && !gone {
+				return errors.New("the consumer is still there")
+			}
+			return err
+		}
+	}},
 	{"announce", 0, func(*hand) func(*hand) error {
 		return func(h *hand) error { return h.log.Announce(h.Context(), eventlog.Presence{Worker: "w1"}) }
 	}},
@@ -138,7 +149,7 @@ var deeds = []deed{
 // running prepares a deed of the worker, or to the worker, that runs task "a" and whose lease has ended.
 func running(f func(h *hand, a eventlog.Attempt) error) func(d *hand) func(h *hand) error {
 	return func(d *hand) func(*hand) error {
-		a := d.running("a", "w1")
+		a := d.running("a")
 		d.expireLease("a")
 		return func(h *hand) error { return f(h, a) }
 	}

@@ -4,14 +4,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/projections"
 	"github.com/tasklog/tasklog/projections/queues"
 	"github.com/tasklog/tasklog/projections/tasks"
 	"github.com/tasklog/tasklog/projections/throughput"
 	"github.com/tasklog/tasklog/projections/workers"
-
-	"github.com/tasklog/tasklog/events"
 )
 
 // maxMoved is how many tasks may have changed before the views must be stored: it bounds the time

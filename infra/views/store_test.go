@@ -89,8 +89,10 @@ func TestOneProjectorHoldsTheLease(t *testing.T) {
 			}
 			return left
 		}
-		if lease("a", ttl) != 0 || lease("a", ttl) != 0 {
-			t.Error("a cannot take and extend a free lease")
+		for _, what := range []string{"take", "extend"} {
+			if lease("a", ttl) != 0 {
+				t.Errorf("a cannot %s a free lease", what)
+			}
 		}
 		if left := lease("b", ttl); left <= 0 || left > ttl {
 			t.Errorf("b is told to wait %s, want up to %s", left, ttl)

@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,35 @@ import (
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
+
+func (m *model) complete(t *rapid.T) {
+	a := m.anyAttempt(t)
+	result := json.RawMessage(rapid.SampledFrom(payloads[1:]).Draw(t, "result"))
+	n, want := m.fence(a, a.Token)
+	m.decide(fmt.Sprintf("complete %s %d", a.Task, a.Number), n, func() string {
+		_, err := m.hand.log.Complete(m.Context(), a, time.Millisecond, result)
+		return outcome(err)
+	}, want)
+}
+
+func (m *model) fail(t *rapid.T) {
+	a := m.anyAttempt(t)
+	retry := m.retryIn(t, a.Task)
+	n, want := m.fence(a, a.Token)
+	m.decide(fmt.Sprintf("fail %s %d", a.Task, a.Number), n, func() string {
+		_, err := m.hand.log.Fail(m.Context(), a, time.Millisecond, events.ReasonError, "no \"luck\"\n", retry)
+		return outcome(err)
+	}, want)
+}
+
+// retryIn draws the delay of a retry: nil when no attempt is left.
+func (m *model) retryIn(t *rapid.T, task string) *time.Duration {
+	delay := rapid.SampledFrom([]*time.Duration{new(time.Millisecond), nil, new(time.Duration(0)), new(hour)}).Draw(t, "retry")
+	if m.tasks[task].Attempts() >= m.tasks[task].MaxAttempts {
+		return nil
+	}
+	return delay
+}
 
 func (m *model) release(t *rapid.T) {
 	retry := rapid.SampledFrom([]*time.Duration{nil, new(time.Millisecond), new(hour)}).Draw(t, "retry")
