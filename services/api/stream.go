@@ -3,8 +3,10 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -252,10 +254,13 @@ func (s *stream) flush() error {
 	}
 	_, err := s.w.Write(s.out.Bytes())
 	s.out.Reset()
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.rc.Flush()
 	}
-	return s.rc.Flush()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.api.drop(s.sub)
+	}
+	return err
 }
 
 func (s *stream) leave() {
