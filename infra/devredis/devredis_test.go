@@ -216,7 +216,7 @@ func TestProgramsThatCannotServeAreSkippedAndNamed(t *testing.T) {
 		"redis-server":  "#!/bin/sh\necho 'Redis server v=6.2.14 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64'\n",
 		"valkey-server": "#!/bin/sh\nexit 3\n",
 	} {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

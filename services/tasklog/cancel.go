@@ -12,15 +12,6 @@ import (
 	"github.com/tasklog/tasklog/services/client"
 )
 
-func (p *program) retryCmd() *cobra.Command {
-	return p.withJSON(&cobra.Command{
-		Use: "retry ID", Short: "Give a failed or cancelled task all its attempts anew", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.act(cmd.Context(), args[0], (*client.Client).Retry)
-		},
-	})
-}
-
 func (p *program) cancelCmd() *cobra.Command {
 	var reason string
 	cmd := p.withJSON(&cobra.Command{
