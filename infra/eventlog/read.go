@@ -80,24 +80,6 @@ func (l *Log) Len(ctx context.Context, p Partition) (int64, error) {
 	return l.conn.View.XLen(ctx, p.Events).Result()
 }
 
-// Trimmed returns the greatest id that was ever removed from a partition: a reader whose
-// checkpoint lies before it has missed events. A Redis that does not say returns the zero ID.
-func (l *Log) Trimmed(ctx context.Context, p Partition) (events.ID, error) {
-	v, err := l.conn.View.Do(ctx, "XINFO", "STREAM", p.Events).Slice()
-	if err != nil {
-		if strings.Contains(err.Error(), "no such key") {
-			return events.ID{}, nil
-		}
-		return events.ID{}, fmt.Errorf("inspect %s: %w", p.Events, err)
-	}
-	for i := 0; i+1 < len(v); i += 2 {
-		if text(v[i]) == "max-deleted-entry-id" {
-			return events.ParseID(text(v[i+1]))
-		}
-	}
-	return events.ID{}, nil
-}
-
 // Now returns Redis' clock.
 func (l *Log) Now(ctx context.Context) (time.Time, error) { return l.conn.View.Time(ctx).Result() }
 

@@ -72,9 +72,6 @@ func TestAnEmptyLogReadsAsEmpty(t *testing.T) {
 		if last := must(h.log.Last(t.Context(), h.p))(h); !last.IsZero() {
 			t.Errorf("the last is %s", last)
 		}
-		if id := must(h.log.Trimmed(t.Context(), h.p))(h); !id.IsZero() {
-			t.Errorf("trimmed up to %s", id)
-		}
 		if page := must(h.log.Follow(t.Context(), h.p, events.ID{}, 10, time.Millisecond))(h); len(page) > 0 {
 			t.Errorf("follow: %v", page)
 		}

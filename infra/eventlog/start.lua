@@ -7,7 +7,8 @@
 --       | {'stale', state, attempt}   the entry is not, or no longer, an attempt: it was removed
 --       | {'unlocked'}                the mutex is not ours: nothing happened
 --
--- Repeatable: an active row with this attempt and this token answers as at the first time.
+-- Repeatable: an active row with this attempt and this token answers as at the first time, and its
+-- lease ends when the answer says.
 local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'dueAt', 'label', 'def', 'uncounted', 'events')
 local attempt = tonumber(ARGV[2])
 local now = clock()
@@ -22,6 +23,7 @@ local function settle()
 end
 
 if r[1] == 'active' and tonumber(r[2]) == attempt and r[3] == ARGV[3] then
+  redis.call('ZADD', KEYS[3], expiry, ARGV[1])
   return answer(last(r[8]))
 end
 if r[1] ~= 'due' or (r[2] or 0) + 1 ~= attempt then

@@ -46,9 +46,12 @@ func TestStartIsRepeatable(t *testing.T) {
 		first := must(h.log.Start(t.Context(), a, hour))(h)
 		must(h.rdb.Del(t.Context(), h.p.Lock("a")).Result())(h) // the mutex may have expired in between
 		h.unchanged(func() {
-			again := must(h.log.Start(t.Context(), a, hour))(h)
+			again := must(h.log.Start(t.Context(), a, 2*hour))(h)
 			if again.Event != first.Event || again.Attempts != first.Attempts || again.DueAt != first.DueAt {
 				t.Errorf("got %+v, at first %+v", again, first)
+			}
+			if end := h.rdb.ZScore(t.Context(), h.p.Leases, "a").Val(); int64(end) != again.LeaseUntil {
+				t.Errorf("the ledger says that the lease ends at %f, the answer %d", end, again.LeaseUntil)
 			}
 		})
 	})
