@@ -23,7 +23,10 @@ import (
 // configs are the settings of everything in this binary, with their defaults.
 func configs() []any {
 	return []any{
-		config{}.withDefaults(), eventlog.Config{}, telemetry.LogConfig{}, telemetry.HealthConfig{},
+		config{}.withDefaults(),
+		eventlog.Config{},
+		telemetry.LogConfig{},
+		telemetry.HealthConfig{},
 		api.DefaultConfig(), scheduler.DefaultConfig(), worker.DefaultConfig(), projector.DefaultConfig(), relay.DefaultConfig(),
 	}
 }

@@ -14,7 +14,7 @@ import (
 var errNoHandlers = &usageError{errors.New(`a worker needs handlers:
   --handlers FILE  a YAML file that names a URL for each task name, so that any language can work
   --demo           the demo handlers: echo, sleep, fail, and any other name completes
-Handlers in Go are a program of your own, with the package github.com/tasklog/tasklog/services/worker.`)}
+Handlers in Go are a program of your own, with the package github.com/tasklog/tasklog/services/worker`)}
 
 func (p *program) workerCmd() *cobra.Command {
 	var demo bool
