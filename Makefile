@@ -1,13 +1,36 @@
 .DEFAULT_GOAL := help
+# How long each fuzz target runs.
+FUZZTIME ?= 20s
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
+run: build ## everything in one process, with a Redis of its own if none is named
+	@exec bin/tasklog dev
+
+build: ## the binary, as bin/tasklog
+	go build -trimpath -o bin/tasklog ./services/tasklog
+
 deps: ## install what the tests need and the machine lacks
-	@command -v redis-server >/dev/null || { apt-get update -qq && apt-get install -y -qq redis-server; }
+	@.ci/deps
 
 test: deps ## every test, with the race detector, on a real Redis
 	go test -race -timeout 12m ./...
+
+golden: ## write the golden files, and the tables in the docs, as the code has them now: read the diff
+	go test ./events -rewrite
+	go test ./infra/eventlog -run TestStories -rewrite
+	go test ./docs -run Generated -update
+
+fuzz: ## every fuzz target, each for FUZZTIME
+	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$dir/*_test.go); do \
+			echo "$$dir $$f"; go test $$dir -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done; \
+	done
+
+bench: ## what one Redis and this machine can do, measured
+	go run ./services/tasklog/bench
 
 # The linter by its version: another version is another file, and is installed beside it.
 LINTER := bin/golangci-lint-2.15.0
@@ -23,4 +46,4 @@ lint: $(LINTER) ## static checks
 fmt: $(LINTER) ## write every file as the linter wants it
 	$(LINTER) fmt
 
-.PHONY: help deps test lint fmt
+.PHONY: help run build deps test golden fuzz bench lint fmt
