@@ -2,7 +2,10 @@ package projections_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"testing"
@@ -115,7 +118,7 @@ func TestLoadRefusesWhatIsNotOurs(t *testing.T) {
 		"queues":     {"mail": "not JSON"},
 		"throughput": {"no minute": `{"wait":[0],"run":[0]}`},
 		"workers":    {"w": `[1]`},
-		"tasks":      {"mail": `{"completed":"many"}`},
+		"tasks":      {"mail": `{"cancelled":"many"}`},
 	} {
 		if err := kinds[name]().Load(fields); err == nil {
 			t.Errorf("%s loads %v", name, fields)
@@ -126,5 +129,40 @@ func TestLoadRefusesWhatIsNotOurs(t *testing.T) {
 		if err := new(throughput.View).Load(field); err == nil {
 			t.Errorf("throughput loads the histogram %s", wait)
 		}
+	}
+}
+
+// torn is a source with an entry that is no event after each event, and an end that is an error.
+type torn struct{ simulation.History }
+
+var errTorn = errors.New("torn")
+
+func (s torn) After(ctx context.Context, checkpoint events.ID) iter.Seq2[events.Event, error] {
+	return func(yield func(events.Event, error) bool) {
+		for e, err := range s.History.After(ctx, checkpoint) {
+			bad := events.Event{ID: events.ID{Ms: e.ID.Ms, Seq: e.ID.Seq + 1<<20}}
+			if !yield(e, err) || !yield(bad, fmt.Errorf("%w %s", events.ErrUndecodable, bad.ID)) {
+				return
+			}
+		}
+		yield(events.Event{}, errTorn)
+	}
+}
+
+func TestReplaySkipsWhatIsNoEventAndStopsAtErrors(t *testing.T) {
+	h := simulation.Make(simulation.Config{Seed: 8, Events: 50, StepMs: 1000})
+	var got, want queues.View
+	done, err := projections.Replay(t.Context(), torn{h}, events.ID{}, events.MaxID, &got)
+	if !errors.Is(err, errTorn) || done.Events != 50 || done.Skipped != 50 || done.Checkpoint.Compare(h.Events[49].ID) <= 0 {
+		t.Errorf("%+v, %v; want 50 events, 50 skipped, and the error", done, err)
+	}
+	if _, err := projections.Replay(t.Context(), h, events.ID{}, events.MaxID, &want); err != nil {
+		t.Fatal(err)
+	}
+	a, b := map[string]string{}, map[string]string{}
+	store(a, &got)
+	store(b, &want)
+	if dump(a) != dump(b) {
+		t.Errorf("%s\nwant\n%s", dump(a), dump(b))
 	}
 }

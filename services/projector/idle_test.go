@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,6 +96,73 @@ func TestARestartOfRedisCostsNothing(t *testing.T) {
 	if want := dump(t, log, p); got != want {
 		t.Error(differ(got, want))
 	}
+}
+
+func TestBrokenConnectionsCostNothing(t *testing.T) {
+	srv := testredis.Start(t)
+	log := open(t, srv.URL(), 1)
+	p := log.Partitions()[0]
+	h := simulation.Make(simulation.Config{Seed: 12, Events: 40_000})
+	write(t, log, p, h.Events)
+	stop := run(t, log, quiet(), nil)
+	store := views.New(log)
+	list := h.Events
+	last, broken := events.ID{}, 0
+	for last.Compare(list[len(list)-1].ID) < 0 { // the save that comes next may or may not be heard of
+		eventually(t, "the views move", func() bool {
+			at, err := store.Checkpoint(t.Context(), p)
+			if err != nil || at.Compare(last) <= 0 {
+				return false
+			}
+			last = at
+			return true
+		})
+		if err := srv.Client().Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal").Err(); err != nil { // ours stays
+			t.Fatal(err)
+		}
+		broken++
+	}
+	if broken < 3 {
+		t.Fatalf("broken %d times only: the log is too short", broken)
+	}
+	caughtUp(t, log, p)
+	stop()
+	got := dump(t, log, p)
+	if _, err := projector.Rebuild(t.Context(), log, nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := dump(t, log, p); got != want {
+		t.Error(differ(got, want))
+	}
+}
+
+func TestRebuildsAtOnceAndBesideProjectorsEndInTheSameViews(t *testing.T) {
+	testredis.Each(t, func(t *testing.T, url string) {
+		log := open(t, url, 2)
+		for i, p := range log.Partitions() {
+			write(t, log, p, simulation.Make(simulation.Config{Seed: uint64(13 + i), Events: 5000}).Events)
+		}
+		run(t, log, quiet(), nil)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if _, err := projector.Rebuild(t.Context(), log, nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, p := range log.Partitions() {
+			caughtUp(t, log, p)
+			got := dump(t, log, p)
+			if _, err := projector.Rebuild(t.Context(), log, nil); err != nil {
+				t.Fatal(err)
+			}
+			if want := dump(t, log, p); got != want {
+				t.Error(differ(got, want))
+			}
+		}
+	})
 }
 
 func TestFlushedViewsAndLogBeginAgain(t *testing.T) {
