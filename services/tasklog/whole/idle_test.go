@@ -1,0 +1,84 @@
+package whole_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+func TestAtIdleTheSystemLeavesRedisAlone(t *testing.T) {
+	h := build(t)
+	for i := range 20 {
+		h.post(fmt.Sprintf(`{"taskName":"work","queue":"q%d"}`, i%2))
+	}
+	for range 20 {
+		h.begun()
+	}
+	h.settle()
+	const window = 10 * time.Second
+	before := h.calls()
+	<-time.After(window) // it is the time itself that is measured
+	after := h.calls()
+
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
+	total := 0
+	for _, command := range slices.Sorted(maps.Keys(after)) {
+		if n := after[command] - before[command]; n > 0 {
+			total += n
+			_, _ = fmt.Fprintf(w, "%s\t%d\t\n", command, n) // to memory
+		}
+	}
+	_, _ = fmt.Fprintf(w, "all\t%d\t\n", total)
+	_ = w.Flush()
+	t.Logf("calls in %s, those of scripts included:\n%s", window, &table)
+	if rate := float64(total) / window.Seconds(); rate >= 10 {
+		t.Errorf("%.1f commands a second at idle, want fewer than 10", rate)
+	}
+}
+
+// settle waits until three seconds in a row had about as many commands.
+func (h *house) settle() {
+	h.Helper()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var rates []int
+	for last := h.total(); len(rates) < 30; {
+		<-tick.C
+		now := h.total()
+		rates, last = append(rates, now-last), now
+		if n := len(rates); n >= 3 && slices.Max(rates[n-3:])-slices.Min(rates[n-3:]) <= 8 {
+			return
+		}
+	}
+	h.Fatalf("commands in each second: %v: that does not settle", rates)
+}
+
+func (h *house) total() (n int) {
+	for _, calls := range h.calls() {
+		n += calls
+	}
+	return n
+}
+
+// calls is how often Redis has run each command, those of scripts included, but for our asking.
+func (h *house) calls() map[string]int {
+	h.Helper()
+	info, err := h.redis.Client().Info(h.Context(), "commandstats").Result()
+	if err != nil {
+		h.Fatal(err)
+	}
+	calls := map[string]int{}
+	for line := range strings.Lines(info) {
+		name, stats, found := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
+		var n int
+		if _, err := fmt.Sscanf(stats, "%d", &n); found && err == nil && name != "info" {
+			calls[name] = n
+		}
+	}
+	return calls
+}

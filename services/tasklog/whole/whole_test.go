@@ -1,0 +1,161 @@
+// Package whole_test holds the whole system, every service in one process, to what only the whole
+// can promise: how soon things happen, and how little happens when nothing does.
+package whole_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
+	"github.com/tasklog/tasklog/services/api"
+	"github.com/tasklog/tasklog/services/projector"
+	"github.com/tasklog/tasklog/services/scheduler"
+	"github.com/tasklog/tasklog/services/worker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A house is a Redis and every service on it.
+type house struct {
+	*testing.T
+	redis   *testredis.Server
+	log     *eventlog.Log
+	base    string // of the API
+	client  *http.Client
+	started chan time.Time // when the handler of a task began
+}
+
+func build(t *testing.T) *house {
+	t.Helper()
+	srv := testredis.Start(t)
+	conn, err := eventlog.Connect(srv.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{T: t, redis: srv, log: log, client: &http.Client{Transport: &http.Transport{}}, started: make(chan time.Time, 1000)}
+	t.Cleanup(func() {
+		h.client.CloseIdleConnections()
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	quiet := slog.New(slog.DiscardHandler)
+	sched, err := scheduler.New(log, scheduler.Config{}, quiet, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := worker.New(log, worker.Config{}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work.HandleAny(func(context.Context, worker.Task[json.RawMessage]) (any, error) {
+		h.started <- time.Now()
+		return nil, nil
+	})
+	project, err := projector.New(log, projector.Config{}, quiet, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve, err := api.New(log, api.Config{Addr: "127.0.0.1:0"}, quiet, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := serve.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.base = "http://" + serve.Addr()
+	for _, run := range []func(context.Context) error{sched.Run, work.Run, project.Run, serve.Run} {
+		h.run(run)
+	}
+	return h
+}
+
+// run runs a service until the test ends.
+func (h *house) run(service func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- service(ctx) }()
+	h.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			h.Error(err)
+		}
+	})
+}
+
+// post asks the API for a task.
+func (h *house) post(body string) {
+	h.Helper()
+	req, err := http.NewRequestWithContext(h.Context(), http.MethodPost, h.base+"/api/tasks", strings.NewReader(body))
+	if err != nil {
+		h.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := h.client.Do(req)
+	if err != nil {
+		h.Fatal(err)
+	}
+	answer, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close() // it was read
+	if err != nil || resp.StatusCode != http.StatusAccepted {
+		h.Fatalf("%s %s, %v", resp.Status, answer, err)
+	}
+}
+
+// begun returns when the next handler begins, or has begun.
+func (h *house) begun() time.Time {
+	h.Helper()
+	select {
+	case at := <-h.started:
+		return at
+	case <-time.After(30 * time.Second):
+		h.Fatal("no handler begins")
+		return time.Time{}
+	}
+}
+
+// read follows the log until n events of a type are there, and returns them.
+func (h *house) read(typ events.Type, n int) (list []events.Event) {
+	h.Helper()
+	p := h.log.Partitions()[0]
+	var after events.ID
+	for deadline := time.Now().Add(60 * time.Second); len(list) < n; {
+		if time.Now().After(deadline) {
+			h.Fatalf("%d of %d events %s came", len(list), n, typ)
+		}
+		entries, err := h.log.Follow(h.Context(), p, after, 1000, time.Second)
+		if err != nil {
+			h.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Err != nil {
+				h.Fatal(e.Err)
+			}
+			if after = e.ID; e.Data.Type() == typ {
+				list = append(list, e.Event)
+			}
+		}
+	}
+	return list
+}
+
+// percentile returns the value that so much of a list, in percent, does not exceed.
+func percentile(list []time.Duration, percent int) time.Duration {
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[min(len(sorted)*percent/100, len(sorted)-1)]
+}
