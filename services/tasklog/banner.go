@@ -37,7 +37,7 @@ In another terminal, ask for a task, see its events, and see them in Redis:
 
 %[6]s
 
-Ctrl-C stops it.
+Ctrl-C stops it when the running tasks are done, or given back after TASKLOG_GRACE; a second one stops it at once.
 `
 
 const embeddedText = `
