@@ -30,6 +30,7 @@ func TestEveryTypeReasonAndStateOccurs(t *testing.T) {
 			reasons[d.Reason]++
 		case events.TaskReleased:
 			reasons[d.Reason]++
+		default:
 		}
 	}
 	for _, typ := range events.Types {

@@ -103,6 +103,7 @@ func TestMinutesAreThoseOfTheLastDay(t *testing.T) {
 				} else {
 					failed++
 				}
+			default:
 			}
 		}
 		got := v.Total(time.Time{}, "")

@@ -45,6 +45,7 @@ func TestWhoRunsWhatIsWhatTheTasksSay(t *testing.T) {
 				if d.Reason != events.ReasonAbandoned {
 					spoke[d.Worker] = e.ID.Ms
 				}
+			default:
 			}
 		}
 		if v.Len() != len(spoke) {

@@ -76,6 +76,7 @@ func (c *Client) outcome(ctx context.Context, id string) (Outcome, error) {
 			o.Error, o.Reason = d.Error, d.Reason
 		case events.TaskCancelled:
 			o.Error = d.Reason
+		default: // nothing else is final
 		}
 	}
 	return o, nil

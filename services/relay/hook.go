@@ -70,7 +70,7 @@ func (h *hook) post(to string, msg *message.Message) error {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(Notice{
+	if err := enc.Encode(Notice{ //nolint:musttag // an ID is text
 		EventID: e.ID, Type: e.Data.Type(), Task: e.Task, Version: version,
 		Data: json.RawMessage(msg.Payload), At: e.ID.Time(),
 	}); err != nil {

@@ -166,8 +166,10 @@ func acked(got []request) int {
 
 func (h *house) request(id string) {
 	h.Helper()
-	_, err := h.log.Request(h.Context(), eventlog.Request{Task: id, Label: events.Label{Queue: "q", Name: "n"},
-		Definition: events.Definition{MaxAttempts: 1, Payload: json.RawMessage(`{"n":12345678901234567890,"h":"<&>"}`)}})
+	_, err := h.log.Request(h.Context(), eventlog.Request{
+		Task: id, Label: events.Label{Queue: "q", Name: "n"},
+		Definition: events.Definition{MaxAttempts: 1, Payload: json.RawMessage(`{"n":12345678901234567890,"h":"<&>"}`)},
+	})
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -1,12 +1,11 @@
 package worker
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"log/slog"
 )
 
 // How an attempt ended, as a label.

@@ -26,7 +26,7 @@ type server struct {
 
 // startServer starts a redis-server on a free port, with or without an append-only file.
 func startServer(ctx context.Context, aof bool) (*server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

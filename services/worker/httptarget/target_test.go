@@ -69,7 +69,7 @@ func TestARequestSaysWhatTheTaskIsAndIsSigned(t *testing.T) {
 		t.Fatalf("signature %q", header.Get("Tasklog-Signature"))
 	}
 	mac := hmac.New(sha256.New, []byte("s3cret"))
-	fmt.Fprintf(mac, "%s.%s", sig[1], body)
+	_, _ = fmt.Fprintf(mac, "%s.%s", sig[1], body)
 	if want := hex.EncodeToString(mac.Sum(nil)); sig[2] != want {
 		t.Errorf("signature %s, want %s", sig[2], want)
 	}
