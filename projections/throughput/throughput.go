@@ -53,6 +53,10 @@ type View struct {
 	projections.Fields[Counts]
 	newest int64              // the newest minute that was seen
 	fields map[int64][]string // by minute
+	last   struct {           // the field that was named last: most events are of the same one
+		minute       int64
+		queue, field string
+	}
 }
 
 // Name implements projections.View.
@@ -106,11 +110,13 @@ func (v *View) advance(minute int64) {
 }
 
 func (v *View) at(minute int64, queue string) *Counts {
-	f := field(minute, queue)
-	if v.Get(f) == nil {
-		v.remember(minute, f)
+	if v.last.field == "" || v.last.minute != minute || v.last.queue != queue {
+		v.last.minute, v.last.queue, v.last.field = minute, queue, field(minute, queue)
 	}
-	return v.Touch(f)
+	if v.Get(v.last.field) == nil {
+		v.remember(minute, v.last.field)
+	}
+	return v.Touch(v.last.field)
 }
 
 func (v *View) remember(minute int64, field string) {
