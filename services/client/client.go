@@ -92,10 +92,13 @@ func New(log *eventlog.Log, opts Options) *Client {
 	return c
 }
 
-// Close ends every Wait with ErrClosed and returns when all that the client started is over, within
-// eventlog.MaxBlock.
+// Close ends every Wait with ErrClosed and returns when all that the client started is over, soon after;
+// with a Redis that cannot be asked to end a wait, or does not answer, some seconds later.
 func (c *Client) Close() error {
 	c.stop()
+	for _, f := range c.followers {
+		f.close()
+	}
 	c.running.Wait()
 	if c.owned == nil {
 		return nil

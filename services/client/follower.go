@@ -18,6 +18,7 @@ type follower struct {
 	running *sync.WaitGroup
 
 	mu      sync.Mutex
+	closed  bool // nothing is started any more
 	reading bool
 	waits   map[string]map[chan struct{}]bool // by task
 }
@@ -27,21 +28,14 @@ const (
 	followPause = 250 * time.Millisecond // after an error
 )
 
-// join makes look ready whenever the task may have ended after the call of join. A look at the task
-// that begins after join has returned therefore misses nothing: the reader's position lies before it.
-func (f *follower) join(ctx context.Context, task string) (look <-chan struct{}, leave func(), err error) {
+// join makes look ready whenever the task may have ended after the call of join: a look at the task
+// that begins after join has returned misses nothing, for the reader tells of what it reads, and tells
+// everybody once it knows from where on it reads.
+func (f *follower) join(task string) (look <-chan struct{}, leave func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ctx.Err() != nil {
+	if f.closed {
 		return nil, nil, ErrClosed
-	}
-	if !f.reading {
-		from, err := f.log.Last(ctx, f.part)
-		if err != nil {
-			return nil, nil, err
-		}
-		f.reading = true
-		f.running.Go(func() { f.read(from) })
 	}
 	ch := make(chan struct{}, 1)
 	if f.waits == nil {
@@ -51,6 +45,10 @@ func (f *follower) join(ctx context.Context, task string) (look <-chan struct{},
 		f.waits[task] = make(map[chan struct{}]bool)
 	}
 	f.waits[task][ch] = true
+	if !f.reading {
+		f.reading = true
+		f.running.Go(f.read)
+	}
 	return ch, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -61,33 +59,56 @@ func (f *follower) join(ctx context.Context, task string) (look <-chan struct{},
 	}, nil
 }
 
+// close makes every later join fail. What was started ends with the client's context.
+func (f *follower) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+}
+
 // read follows the partition until nobody waits any more or the client is closed.
-func (f *follower) read(from events.ID) {
+func (f *follower) read() {
 	everybody := func(string) bool { return true }
-	away := false
+	var from *events.ID // nil until Redis has said where the log ends
+	missed := true      // what came before from; what was lost while Redis was away, or a look that failed
 	for f.wanted() {
-		entries, err := f.log.Follow(f.ctx, f.part, from, followBatch, eventlog.MaxBlock)
+		entries, err := f.next(&from)
 		if err != nil {
-			away = true
+			missed = true
 			select {
 			case <-time.After(followPause):
 			case <-f.ctx.Done():
 			}
 			continue
 		}
-		if away { // what was read before may be lost, and a look may have failed
-			away = false
+		if missed {
+			missed = false
 			f.tell(everybody)
 		}
 		ended := make(map[string]bool)
 		for _, e := range entries {
-			from = e.ID
 			if e.Err == nil && events.Next(e.Data).Final() {
 				ended[e.Task] = true
 			}
 		}
 		f.tell(func(task string) bool { return ended[task] })
 	}
+}
+
+// next returns what comes after from and moves it there; at first it only finds the end of the log.
+func (f *follower) next(from **events.ID) ([]eventlog.Entry, error) {
+	if *from == nil {
+		end, err := f.log.Last(f.ctx, f.part)
+		if err == nil {
+			*from = &end
+		}
+		return nil, err
+	}
+	entries, err := f.log.Follow(f.ctx, f.part, **from, followBatch, eventlog.MaxBlock)
+	if n := len(entries); n > 0 {
+		*from = &entries[n-1].ID
+	}
+	return entries, err
 }
 
 // wanted reports whether to read on; when not, the next join starts a new reader.

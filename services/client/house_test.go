@@ -2,7 +2,6 @@ package client_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"testing"
@@ -79,12 +78,7 @@ func (h *house) work() {
 	if err != nil {
 		h.Fatal(err)
 	}
-	worker.Handle(w, "echo", func(_ context.Context, t worker.Task[json.RawMessage]) (any, error) {
-		if t.Payload == nil {
-			return nil, nil
-		}
-		return t.Payload, nil
-	})
+	worker.Handle(w, "echo", func(_ context.Context, t worker.Task[any]) (any, error) { return t.Payload, nil })
 	worker.Handle(w, "reject", func(context.Context, worker.Task[any]) (any, error) {
 		return nil, worker.NonRetryable(errors.New("no"))
 	})

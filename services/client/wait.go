@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
@@ -29,21 +30,26 @@ type Outcome struct {
 func (c *Client) Wait(ctx context.Context, id string) (Outcome, error) {
 	part := c.log.Of(id)
 	f := c.followers[part.N]
-	look, leave, err := f.join(ctx, id)
+	look, leave, err := f.join(id)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("wait for task %s: %w", id, err)
 	}
 	defer leave()
-	for {
+	for first := true; ; first = false {
 		o, err := c.outcome(ctx, id)
 		if err == nil && o.Task.State.Final() {
 			return o, nil
 		}
-		if err != nil && !eventlog.Unavailable(err) {
+		if err != nil && (first || !eventlog.Unavailable(err)) {
 			return Outcome{}, fmt.Errorf("wait: %w", err)
+		}
+		var again <-chan time.Time // of a look that failed nobody tells
+		if err != nil {
+			again = time.After(followPause)
 		}
 		select {
 		case <-look:
+		case <-again:
 		case <-f.ctx.Done():
 			return Outcome{}, fmt.Errorf("wait for task %s: %w", id, ErrClosed)
 		case <-ctx.Done():

@@ -1,0 +1,188 @@
+package client_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/client"
+)
+
+// refused checks an error for the state that does not allow what was asked.
+func (h *house) refused(err error, state events.State) {
+	h.Helper()
+	if r, ok := errors.AsType[*eventlog.RefusedError](err); !ok || r.State != state {
+		h.Errorf("got %v, want a RefusedError for %s", err, state)
+	}
+}
+
+func TestTaskTellsWhatTheTaskIs(t *testing.T) {
+	h := build(t)
+	h.enqueue(client.Task{Name: "sendEmail", ID: "a", Queue: "mail", Priority: 3, Delay: time.Hour})
+	got, err := h.Task(t.Context(), "a")
+	if err != nil || got.State != events.StateDelayed || got.Queue != "mail" || got.Name != "sendEmail" || got.Priority != 3 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := h.Task(t.Context(), "b"); !errors.Is(err, eventlog.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+}
+
+func TestCancelEndsATaskOnceAndSaysWhoAndWhy(t *testing.T) {
+	h := build(t)
+	h.work()
+	ops := h.another(client.Options{By: "ops"})
+	h.enqueue(client.Task{Name: "n", ID: "a", Delay: time.Hour})
+	for range 2 { // cancelling a cancelled one succeeds
+		if err := ops.Cancel(t.Context(), "a", "not needed"); err != nil {
+			t.Error(err)
+		}
+	}
+	list := h.events("a")
+	if d, ok := list[len(list)-1].Data.(events.TaskCancelled); len(list) != 2 || !ok || d.By != "ops" || d.Reason != "not needed" {
+		t.Errorf("the log holds %v", list)
+	}
+	if err := h.Cancel(t.Context(), "b", ""); !errors.Is(err, eventlog.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+	for name, state := range map[string]events.State{"echo": events.StateCompleted, "reject": events.StateFailed} {
+		h.enqueue(client.Task{Name: name, ID: name})
+		if _, err := h.Wait(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		h.refused(h.Cancel(t.Context(), name, ""), state)
+	}
+}
+
+func TestRetryOpensOnlyWhatFailedOrWasCancelled(t *testing.T) {
+	h := build(t)
+	h.work()
+	h.enqueue(client.Task{Name: "reject", ID: "a"})
+	before, err := h.Wait(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Retry(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := h.Wait(t.Context(), "a"); err != nil || o.Task.Attempt != 2 || o.Event.Compare(before.Event) <= 0 {
+		t.Errorf("the second time it ended so: %+v, %v", o, err)
+	}
+	var asked []events.TaskRetryRequested
+	for _, e := range h.events("a") {
+		if d, ok := e.Data.(events.TaskRetryRequested); ok {
+			asked = append(asked, d)
+		}
+	}
+	if len(asked) != 1 || asked[0].By != "client" || asked[0].From != events.StateFailed {
+		t.Errorf("the log says %+v", asked)
+	}
+	h.enqueue(client.Task{Name: "echo", ID: "b"})
+	if _, err := h.Wait(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	h.refused(h.Retry(t.Context(), "b"), events.StateCompleted)
+	h.enqueue(client.Task{Name: "echo", ID: "c", Delay: time.Hour})
+	h.refused(h.Retry(t.Context(), "c"), events.StateDelayed)
+	if err := h.Cancel(t.Context(), "c", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Retry(t.Context(), "c"); err != nil {
+		t.Error(err)
+	}
+	if o, err := h.Wait(t.Context(), "c"); err != nil || o.Task.State != events.StateCompleted {
+		t.Errorf("the cancelled task, asked for again: %+v, %v", o, err)
+	}
+	if err := h.Retry(t.Context(), "nobody"); !errors.Is(err, eventlog.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+}
+
+func TestAPausedQueueWaitsUntilItIsResumed(t *testing.T) {
+	h := build(t)
+	h.work()
+	if changed, err := h.Pause(t.Context(), "mail"); !changed || err != nil {
+		t.Errorf("Pause = %v, %v", changed, err)
+	}
+	if changed, err := h.Pause(t.Context(), "mail"); changed || err != nil {
+		t.Errorf("Pause of a paused queue = %v, %v", changed, err)
+	}
+	h.enqueue(client.Task{Name: "echo", ID: "a", Queue: "mail"})
+	h.enqueue(client.Task{Name: "echo", ID: "b"})
+	if _, err := h.Wait(t.Context(), "b"); err != nil { // by then it would have been the turn of a
+		t.Fatal(err)
+	}
+	if got, err := h.Task(t.Context(), "a"); err != nil || got.State != events.StateWaiting {
+		t.Errorf("while its queue is paused the task is %s, %v", got.State, err)
+	}
+	if changed, err := h.Resume(t.Context(), "mail"); !changed || err != nil {
+		t.Errorf("Resume = %v, %v", changed, err)
+	}
+	if o, err := h.Wait(t.Context(), "a"); err != nil || o.Task.State != events.StateCompleted {
+		t.Errorf("got %+v, %v", o, err)
+	}
+	if changed, err := h.Resume(t.Context(), "mail"); changed || err != nil {
+		t.Errorf("Resume of a queue that is not paused = %v, %v", changed, err)
+	}
+}
+
+func TestPauseRefusesNamesThatAreNone(t *testing.T) {
+	h := build(t)
+	for _, queue := range []string{"", "a{b}", "a\n"} {
+		_, pause := h.Pause(t.Context(), queue)
+		_, resume := h.Resume(t.Context(), queue)
+		for _, err := range []error{pause, resume} {
+			if wrong, ok := errors.AsType[*events.FieldError](err); !ok || wrong.Field != "queue" {
+				t.Errorf("%q: got %v, want a FieldError for queue", queue, err)
+			}
+		}
+	}
+	if list := h.events(""); len(list) != 0 {
+		t.Errorf("the log holds %v", list)
+	}
+}
+
+func TestConnectSaysWhatIsWrong(t *testing.T) {
+	h := build(t)
+	if _, err := client.Connect(t.Context(), "http://127.0.0.1", client.Options{}); err == nil {
+		t.Error("that is no URL of a Redis, and Connect does not say so")
+	}
+	wrong := client.Options{Log: eventlog.Config{Partitions: 3}}
+	_, err := client.Connect(t.Context(), h.redis.URL(), wrong)
+	if _, ok := errors.AsType[*eventlog.ErrPartitions](err); !ok {
+		t.Errorf("got %v, want an ErrPartitions: the log has one", err)
+	}
+	h.redis.Kill()
+	if _, err := client.Connect(t.Context(), h.redis.URL(), client.Options{}); !eventlog.Unavailable(err) {
+		t.Errorf("got %v, want an error that says that Redis is away", err)
+	}
+}
+
+func TestAClientThatIsNotAskedAsksNothing(t *testing.T) {
+	h := build(t)
+	h.enqueue(client.Task{Name: "n", ID: "a", Delay: time.Hour})
+	w := h.waits(t.Context(), "a")
+	if err := h.Cancel(t.Context(), "a", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.end(t); err != nil {
+		t.Fatal(err)
+	}
+	h.until("nobody reads for nobody", func() bool { return h.readers() == 0 })
+	calls := func() int64 {
+		n, err := h.redis.Client().Do(t.Context(), "EVAL", `return redis.call('INFO', 'stats'):match('total_commands_processed:(%d+)')`, 0).Int64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := calls()
+	<-time.After(3 * time.Second) // it is the time itself that is measured
+	own := calls() - before
+	const asking = 2 // EVAL and the INFO in it
+	if own > asking {
+		t.Errorf("%d commands in 3 s by a client that nobody uses", own-asking)
+	}
+}
