@@ -9,7 +9,7 @@ run: build ## everything in one process, with a Redis of its own if none is name
 	@exec bin/tasklog dev
 
 build: ## the binary, as bin/tasklog
-	go build -trimpath -o bin/tasklog ./services/tasklog
+	CGO_ENABLED=0 go build -trimpath -o bin/tasklog ./services/tasklog
 
 deps: ## install what the tests need and the machine lacks
 	@.ci/deps
