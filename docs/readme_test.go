@@ -34,8 +34,8 @@ func steady(out string) string {
 	return strings.TrimSpace(out)
 }
 
-// make_ matches a block of one make command, perhaps with variables before it.
-var make_ = regexp.MustCompile(`^((?:[A-Z_]+=\S+ )*)make ([a-z]+)\n$`)
+// makeBlock matches a block of one make command, perhaps with variables before it.
+var makeBlock = regexp.MustCompile(`^((?:[A-Z_]+=\S+ )*)make ([a-z]+)\n$`)
 
 // elsewhere matches a block of commands that only make sense outside of a test: what they name is
 // checked, not run.
@@ -74,7 +74,7 @@ func TestEveryShellBlockDoesWhatThePageSays(t *testing.T) {
 // follow does what one block says, and compares its output if want says what that is.
 func (h *house) follow(t *testing.T, b block, want string) {
 	t.Helper()
-	if m := make_.FindStringSubmatch(b.text); m != nil {
+	if m := makeBlock.FindStringSubmatch(b.text); m != nil {
 		if out, err := exec.CommandContext(t.Context(), "make", "-C", root, "-n", m[2]).CombinedOutput(); err != nil {
 			t.Errorf("line %d: make %s: %v: %s", b.line, m[2], err, out)
 		}
@@ -166,7 +166,9 @@ func TestTheTableOfFieldsHasEveryField(t *testing.T) {
 	body, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
 	var problem struct {
-		Errors []struct{ Field, Reason string }
+		Errors []struct {
+			Reason string `json:"reason"`
+		} `json:"errors"`
 	}
 	if err != nil || json.Unmarshal(body, &problem) != nil || len(problem.Errors) == 0 {
 		t.Fatalf("%s, %v", body, err)

@@ -45,7 +45,7 @@ var built = sync.OnceValues(func() (string, error) {
 		{src, m[1] + " -o " + dir + "/tasklog " + m[2]},
 		{root, "CGO_ENABLED=0 go build -trimpath -o " + dir + "/ ./docs/examples/..."},
 	} {
-		cmd := exec.Command("sh", "-c", b.line) //nolint:noctx // it is short, and serves every test
+		cmd := exec.Command("sh", "-c", b.line)
 		cmd.Dir, cmd.Env = b.dir, append(os.Environ(), "VERSION=v0.0.0-docs")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return dir, fmt.Errorf("%s: %w: %s", b.line, err, out)
@@ -181,7 +181,9 @@ func (h *house) start(t *testing.T, env []string, name string, args ...string) *
 	}
 	_ = w.Close() // the child has its own
 	lines := make(chan string, 10_000)
+	read := make(chan struct{})
 	go func() {
+		defer close(read)
 		defer close(lines)
 		for s := bufio.NewScanner(r); s.Scan(); {
 			lines <- s.Text()
@@ -194,9 +196,8 @@ func (h *house) start(t *testing.T, env []string, name string, args ...string) *
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("%s %s: %v", name, args, err)
 			}
+			<-read
 			_ = r.Close()
-			for range lines { //nolint:revive // until it has ended
-			}
 		})
 	}}
 	t.Cleanup(p.stop)
