@@ -155,6 +155,7 @@ func TestNothingIsDueEarlyAndLittleIsLate(t *testing.T) {
 }
 
 func TestAnUrgentTaskOvertakesABacklog(t *testing.T) {
+	t.Parallel()
 	srv := testredis.Start(t)
 	h := build(t, srv.URL(), scheduler.Config{}, 2)
 	h.worker(10)
@@ -185,6 +186,7 @@ func TestAnUrgentTaskOvertakesABacklog(t *testing.T) {
 }
 
 func TestTheDispatchStreamHoldsNoMoreThanWorkersCanTake(t *testing.T) {
+	t.Parallel()
 	srv := testredis.Start(t)
 	h := build(t, srv.URL(), scheduler.Config{}, 2)
 	h.worker(7)
@@ -201,6 +203,7 @@ func TestTheDispatchStreamHoldsNoMoreThanWorkersCanTake(t *testing.T) {
 }
 
 func TestTasksWaitUntilAWorkerComes(t *testing.T) {
+	t.Parallel()
 	h := build(t, testredis.Start(t).URL(), scheduler.Config{}, 1)
 	h.request(eventlog.Request{Task: "a"})
 	h.awaitType("a", events.TypeTaskRequested)
@@ -209,6 +212,7 @@ func TestTasksWaitUntilAWorkerComes(t *testing.T) {
 }
 
 func TestAPausedQueueWaitsAndOthersGoOn(t *testing.T) {
+	t.Parallel()
 	h := build(t, testredis.Start(t).URL(), scheduler.Config{}, 1)
 	h.worker(5)
 	if _, err := h.log.Pause(t.Context(), "default", "test"); err != nil {
@@ -228,6 +232,7 @@ func TestAPausedQueueWaitsAndOthersGoOn(t *testing.T) {
 }
 
 func TestAnAttemptWhoseLeaseEndedIsAbandonedAndTriedAgain(t *testing.T) {
+	t.Parallel()
 	testredis.Each(t, func(t *testing.T, url string) {
 		fixed := events.Backoff{Type: events.BackoffFixed, DelayMs: 1}
 		h := build(t, url, scheduler.Config{LeaseTTL: time.Second}, 2)
@@ -259,6 +264,7 @@ func TestAnAttemptWhoseLeaseEndedIsAbandonedAndTriedAgain(t *testing.T) {
 }
 
 func TestAPauseOfRedisAbandonsNobody(t *testing.T) {
+	t.Parallel()
 	srv := testredis.Start(t)
 	h := build(t, srv.URL(), scheduler.Config{LeaseTTL: 2 * time.Second}, 1)
 	h.worker(5)
@@ -283,6 +289,7 @@ func TestAPauseOfRedisAbandonsNobody(t *testing.T) {
 }
 
 func TestWhatTheLedgersLostIsPutBack(t *testing.T) {
+	t.Parallel()
 	srv := testredis.Start(t)
 	rdb := srv.Client()
 	h := build(t, srv.URL(), scheduler.Config{LeaseTTL: time.Second, ReconcileEvery: 50 * time.Millisecond}, 1)
