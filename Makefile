@@ -32,6 +32,12 @@ fuzz: ## every fuzz target, each for FUZZTIME
 bench: ## what one Redis and this machine can do, measured
 	go run ./services/tasklog/bench
 
+# Where that is allowed, the tests come before whatever else runs on the machine.
+AHEAD = $(shell chrt -f 10 true 2>/dev/null && echo '-exec "chrt -f 10"')
+
+latency: deps ## how late tasks are at light load, and how quiet all is at idle
+	go test -count=1 -v $(AHEAD) ./services/tasklog/whole
+
 # The linter by its version: another version is another file, and is installed beside it.
 LINTER := bin/golangci-lint-2.15.0
 
@@ -46,4 +52,4 @@ lint: $(LINTER) ## static checks
 fmt: $(LINTER) ## write every file as the linter wants it
 	$(LINTER) fmt
 
-.PHONY: help run build deps test golden fuzz bench lint fmt
+.PHONY: help run build deps test golden fuzz bench latency lint fmt
