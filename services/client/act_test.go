@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -141,6 +142,47 @@ func TestPauseRefusesNamesThatAreNone(t *testing.T) {
 	}
 	if list := h.events(""); len(list) != 0 {
 		t.Errorf("the log holds %v", list)
+	}
+}
+
+func TestEveryCallEndsWithItsContextWhileRedisStandsStill(t *testing.T) {
+	h := build(t)
+	h.enqueue(client.Task{Name: "n", ID: "a", Delay: time.Hour})
+	hasty := h.another(client.Options{Patience: 100 * time.Millisecond})
+	h.redis.Pause()
+	t.Cleanup(h.redis.Resume)
+	bored := errors.New("bored")
+	for name, call := range map[string]func(ctx context.Context) error{
+		"Enqueue": func(ctx context.Context) error {
+			r, err := h.Enqueue(ctx, client.Task{Name: "n"})
+			if r.ID == "" {
+				t.Error("Enqueue does not say which id to ask again with")
+			}
+			return err
+		},
+		"Task":   func(ctx context.Context) error { _, err := h.Task(ctx, "a"); return err },
+		"Wait":   func(ctx context.Context) error { _, err := h.Wait(ctx, "a"); return err },
+		"Cancel": func(ctx context.Context) error { return h.Cancel(ctx, "a", "") },
+		"Retry":  func(ctx context.Context) error { return h.Retry(ctx, "a") },
+		"Pause":  func(ctx context.Context) error { _, err := h.Pause(ctx, "q"); return err },
+		"Resume": func(ctx context.Context) error { _, err := h.Resume(ctx, "q"); return err },
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(50*time.Millisecond, func() { cancel(bored) })
+		began := time.Now()
+		if err := call(ctx); !errors.Is(err, bored) {
+			t.Errorf("%s: got %v, want the cause", name, err)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("%s took %s and had 50ms", name, took)
+		}
+	}
+	began := time.Now()
+	if _, err := hasty.Enqueue(t.Context(), client.Task{Name: "n"}); !eventlog.Unavailable(err) {
+		t.Errorf("Enqueue without patience: got %v, want an error that says that Redis is away", err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("Enqueue took %s, and the client has a patience of 100ms", took)
 	}
 }
 

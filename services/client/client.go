@@ -12,8 +12,9 @@
 //
 // # Failure
 //
-// While Redis does not answer, Enqueue repeats itself until its context ends or Options.Patience is
-// over; every other method gives up within a second. eventlog.Unavailable tells such errors from final ones.
+// While Redis does not answer, Enqueue repeats itself until Options.Patience is over; every other
+// method gives up sooner where nobody listens, and within half a minute where nobody answers. Each of
+// them ends with its context. eventlog.Unavailable tells such errors from final ones.
 package client
 
 import (
@@ -60,8 +61,12 @@ type Client struct {
 	opts      Options
 	owned     *eventlog.Conn // closed with the client; nil when the caller opened the log
 	followers []*follower    // one a partition
-	stop      context.CancelFunc
-	running   sync.WaitGroup
+
+	life    context.Context //nolint:containedctx // the client's: a reader serves many waits
+	stop    context.CancelFunc
+	mu      sync.Mutex
+	closed  bool // nothing is started any more
+	running sync.WaitGroup
 }
 
 // Connect opens the log at a Redis URL (redis://, rediss://, unix://). It fails when Redis does not
@@ -84,21 +89,21 @@ func Connect(ctx context.Context, url string, opts Options) (*Client, error) {
 
 // New returns a client of a log that the caller opened and will close, after the client.
 func New(log *eventlog.Log, opts Options) *Client {
-	ctx, stop := context.WithCancel(context.Background())
-	c := &Client{log: log, opts: opts.withDefaults(), stop: stop}
+	c := &Client{log: log, opts: opts.withDefaults()}
+	c.life, c.stop = context.WithCancel(context.Background())
 	for _, p := range log.Partitions() {
-		c.followers = append(c.followers, &follower{ctx: ctx, log: log, part: p, running: &c.running})
+		c.followers = append(c.followers, &follower{client: c, part: p})
 	}
 	return c
 }
 
-// Close ends every Wait with ErrClosed and returns when all that the client started is over, soon after;
-// with a Redis that cannot be asked to end a wait, or does not answer, some seconds later.
+// Close ends every call with ErrClosed, which leaves it unknown what Redis did, and returns when all that
+// the client started is over: soon after, and within half a minute with a Redis that does not answer.
 func (c *Client) Close() error {
 	c.stop()
-	for _, f := range c.followers {
-		f.close()
-	}
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
 	c.running.Wait()
 	if c.owned == nil {
 		return nil
@@ -106,15 +111,52 @@ func (c *Client) Close() error {
 	return c.owned.Close()
 }
 
+// start runs f in a goroutine that Close waits for, unless the client is closed.
+func (c *Client) start(f func()) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return ErrClosed
+	}
+	c.running.Go(f)
+	return nil
+}
+
+// within returns what f does, or, when that comes first, why ctx ended or that the client was closed: a
+// command under way ends by itself no sooner than Redis' answer is some seconds overdue.
+func within[T any](ctx context.Context, c *Client, f func() (T, error)) (T, error) {
+	type answer struct {
+		t   T
+		err error
+	}
+	var none T
+	done := make(chan answer, 1)
+	err := c.start(func() {
+		t, err := f()
+		done <- answer{t, err}
+	})
+	if err != nil {
+		return none, err
+	}
+	select {
+	case a := <-done:
+		return a.t, a.err
+	case <-ctx.Done():
+		return none, fmt.Errorf("wait for redis: %w", context.Cause(ctx))
+	case <-c.life.Done():
+		return none, ErrClosed
+	}
+}
+
 // Task returns a task as it is now, or an eventlog.ErrNotFound.
 func (c *Client) Task(ctx context.Context, id string) (events.Task, error) {
-	return c.log.Task(ctx, id)
+	return within(ctx, c, func() (events.Task, error) { return c.log.Task(ctx, id) })
 }
 
 // Cancel ends a task, running or not; cancelling a cancelled one succeeds. It returns an
 // eventlog.ErrNotFound, or an *eventlog.RefusedError for a task that is completed or failed.
 func (c *Client) Cancel(ctx context.Context, id, reason string) error {
-	_, err := c.log.Cancel(ctx, id, c.opts.By, reason)
+	_, err := within(ctx, c, func() (events.ID, error) { return c.log.Cancel(ctx, id, c.opts.By, reason) })
 	return err
 }
 
@@ -125,7 +167,7 @@ func (c *Client) Retry(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("retry task %s: %w", id, err)
 	}
-	_, err = c.log.Retry(ctx, id, c.opts.By, request.String())
+	_, err = within(ctx, c, func() (events.ID, error) { return c.log.Retry(ctx, id, c.opts.By, request.String()) })
 	return err
 }
 
@@ -135,7 +177,7 @@ func (c *Client) Pause(ctx context.Context, queue string) (changed bool, err err
 	if err := events.ValidateName("queue", queue); err != nil {
 		return false, err
 	}
-	return c.log.Pause(ctx, queue, c.opts.By)
+	return within(ctx, c, func() (bool, error) { return c.log.Pause(ctx, queue, c.opts.By) })
 }
 
 // Resume ends a pause. It reports whether the queue was paused.
@@ -143,5 +185,5 @@ func (c *Client) Resume(ctx context.Context, queue string) (changed bool, err er
 	if err := events.ValidateName("queue", queue); err != nil {
 		return false, err
 	}
-	return c.log.Resume(ctx, queue, c.opts.By)
+	return within(ctx, c, func() (bool, error) { return c.log.Resume(ctx, queue, c.opts.By) })
 }

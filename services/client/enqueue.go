@@ -63,7 +63,7 @@ func (c *Client) Enqueue(ctx context.Context, t Task) (Receipt, error) {
 	defer cancel()
 	for {
 		// The same request each time: its token tells Redis that this is a repeat and no duplicate.
-		got, err := c.log.Request(patience, r)
+		got, err := within(patience, c, func() (eventlog.Receipt, error) { return c.log.Request(patience, r) })
 		switch {
 		case err == nil:
 			return Receipt{

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -12,13 +11,10 @@ import (
 // follower reads one partition of the log while somebody waits for a task of it, and tells them to
 // look at their task again. The task's row is the truth; the log only says when to look.
 type follower struct {
-	ctx     context.Context //nolint:containedctx // the client's life: a reader serves many waits
-	log     *eventlog.Log
-	part    eventlog.Partition
-	running *sync.WaitGroup
+	client *Client
+	part   eventlog.Partition
 
 	mu      sync.Mutex
-	closed  bool // nothing is started any more
 	reading bool
 	waits   map[string]map[chan struct{}]bool // by task
 }
@@ -34,8 +30,11 @@ const (
 func (f *follower) join(task string) (look <-chan struct{}, leave func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
-		return nil, nil, ErrClosed
+	if !f.reading {
+		if err := f.client.start(f.read); err != nil {
+			return nil, nil, err
+		}
+		f.reading = true
 	}
 	ch := make(chan struct{}, 1)
 	if f.waits == nil {
@@ -45,10 +44,6 @@ func (f *follower) join(task string) (look <-chan struct{}, leave func(), err er
 		f.waits[task] = make(map[chan struct{}]bool)
 	}
 	f.waits[task][ch] = true
-	if !f.reading {
-		f.reading = true
-		f.running.Go(f.read)
-	}
 	return ch, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -57,13 +52,6 @@ func (f *follower) join(task string) (look <-chan struct{}, leave func(), err er
 			delete(f.waits, task)
 		}
 	}, nil
-}
-
-// close makes every later join fail. What was started ends with the client's context.
-func (f *follower) close() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.closed = true
 }
 
 // read follows the partition until nobody waits any more or the client is closed.
@@ -77,7 +65,7 @@ func (f *follower) read() {
 			missed = true
 			select {
 			case <-time.After(followPause):
-			case <-f.ctx.Done():
+			case <-f.client.life.Done():
 			}
 			continue
 		}
@@ -98,13 +86,13 @@ func (f *follower) read() {
 // next returns what comes after from and moves it there; at first it only finds the end of the log.
 func (f *follower) next(from **events.ID) ([]eventlog.Entry, error) {
 	if *from == nil {
-		end, err := f.log.Last(f.ctx, f.part)
+		end, err := f.client.log.Last(f.client.life, f.part)
 		if err == nil {
 			*from = &end
 		}
 		return nil, err
 	}
-	entries, err := f.log.Follow(f.ctx, f.part, **from, followBatch, eventlog.MaxBlock)
+	entries, err := f.client.log.Follow(f.client.life, f.part, **from, followBatch, eventlog.MaxBlock)
 	if n := len(entries); n > 0 {
 		*from = &entries[n-1].ID
 	}
@@ -115,7 +103,7 @@ func (f *follower) next(from **events.ID) ([]eventlog.Entry, error) {
 func (f *follower) wanted() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.reading = len(f.waits) > 0 && f.ctx.Err() == nil
+	f.reading = len(f.waits) > 0 && f.client.life.Err() == nil
 	return f.reading
 }
 

@@ -36,7 +36,7 @@ func (c *Client) Wait(ctx context.Context, id string) (Outcome, error) {
 	}
 	defer leave()
 	for first := true; ; first = false {
-		o, err := c.outcome(ctx, id)
+		o, err := within(ctx, c, func() (Outcome, error) { return c.outcome(ctx, id) })
 		if err == nil && o.Task.State.Final() {
 			return o, nil
 		}
@@ -50,7 +50,7 @@ func (c *Client) Wait(ctx context.Context, id string) (Outcome, error) {
 		select {
 		case <-look:
 		case <-again:
-		case <-f.ctx.Done():
+		case <-c.life.Done():
 			return Outcome{}, fmt.Errorf("wait for task %s: %w", id, ErrClosed)
 		case <-ctx.Done():
 			return Outcome{}, fmt.Errorf("wait for task %s: %w", id, context.Cause(ctx))
