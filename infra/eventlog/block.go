@@ -82,7 +82,8 @@ func (b *blocking) take(ctx context.Context) *waiter {
 	}
 	b.mu.Unlock()
 	w := &waiter{conn: b.client.Conn()}
-	w.id, _ = w.conn.ClientID(ctx).Result() // an error shows again in the command that follows
+	// Not within ctx: without an id the wait could not be ended, now or when the connection is used again.
+	w.id, _ = w.conn.ClientID(context.WithoutCancel(ctx)).Result() // an error shows again in the command that follows
 	return w
 }
 

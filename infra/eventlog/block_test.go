@@ -38,6 +38,20 @@ func TestAWaitEndsSoonAfterItsContext(t *testing.T) {
 	}
 }
 
+func TestAWaitWhoseContextEndsAtItsBeginningEndsSoon(t *testing.T) {
+	server := testredis.Start(t)
+	for i := range 60 { // the first read of a connection asks for its id: the end comes before, while and after
+		log := open(t, server.URL(), 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Duration(i)*25*time.Microsecond, cancel)
+		began := time.Now()
+		_, _ = log.Follow(ctx, log.Partitions()[0], events.ID{}, 1, eventlog.MaxBlock) // nothing, or that it ended
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("a read that had %s took %s", time.Duration(i)*25*time.Microsecond, took)
+		}
+	}
+}
+
 // blocked waits until a client waits in Redis.
 func blocked(t *testing.T, server *testredis.Server) {
 	t.Helper()
