@@ -148,7 +148,9 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 	}
 	switch {
 	case errors.Is(err, eventlog.ErrFenced):
+		// Or it was started with this very token, unheard, and abandoned since.
 		w.metrics.stale.Inc()
+		w.slog.LogAttrs(ctx, slog.LevelInfo, "an entry is out of date: it is dropped", slog.Any("error", err))
 	case errors.Is(err, eventlog.ErrUnlocked):
 		w.metrics.unlocked.Inc()
 		return nil
