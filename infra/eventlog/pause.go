@@ -31,7 +31,7 @@ func (l *Log) setPaused(ctx context.Context, queue string, d events.Data) (chang
 	}
 	for _, p := range l.parts {
 		keys := []string{p.Events, p.Paused, p.Ready, p.Waiting(queue), p.Queues}
-		r, err := decide(ctx, l.conn.Decide, pauseScript, keys, queue, string(typ), string(body))
+		r, err := decide(ctx, l.conn.Decide, pauseScript, keys, queue, string(typ), string(body), p.Signals)
 		if err != nil {
 			return changed, fmt.Errorf("%s %s in partition %d: %w", typ, queue, p.N, err)
 		}

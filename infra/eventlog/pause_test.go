@@ -58,6 +58,27 @@ func TestAQueueThatNobodyUsedYetCanBePaused(t *testing.T) {
 	})
 }
 
+func TestWorkersHearOfAQueueThatIsFirstPaused(t *testing.T) {
+	each(t, func(t *testing.T, h *hand) {
+		signals := h.log.Conn().Block.Subscribe(t.Context(), h.p.Signals)
+		defer func() {
+			if err := signals.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		must(signals.Receive(t.Context()))(h)
+		for _, queue := range []string{"q", "r"} {
+			must(h.log.Pause(t.Context(), queue, "test"))(h)
+			must(h.log.Resume(t.Context(), queue, "test"))(h) // it is known by then
+		}
+		for _, want := range []string{"queue q", "queue r"} {
+			if msg := must(signals.ReceiveMessage(t.Context()))(h); msg.Payload != want {
+				t.Errorf("heard %q, want %q", msg.Payload, want)
+			}
+		}
+	})
+}
+
 func TestAPauseHoldsInEveryPartition(t *testing.T) {
 	testredis.Each(t, func(t *testing.T, url string) {
 		log := open(t, url, 3)
