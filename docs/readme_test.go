@@ -110,6 +110,32 @@ func (h *house) follow(t *testing.T, b block, want string) {
 	}
 }
 
+// call matches a command of ours in a text, with what follows it.
+var call = regexp.MustCompile("(?:`|^|/)tasklog ([a-z]+)([^`\\n]*)")
+
+var longFlag = regexp.MustCompile(`\s(--[a-z][a-z-]*)`)
+
+func TestEveryCommandThatIsNamedExistsWithItsFlags(t *testing.T) {
+	n := 0
+	for _, p := range readPages(t) {
+		for _, m := range call.FindAllStringSubmatch(p.text, -1) {
+			n++
+			help, err := tasklog(t, t.TempDir(), m[1], "--help")
+			if err != nil || !strings.Contains(help, "tasklog "+m[1]) {
+				t.Errorf("%s: there is no command %s: %v", p.path, m[1], err)
+			}
+			for _, f := range longFlag.FindAllStringSubmatch(m[2], -1) {
+				if !strings.Contains(help, " "+f[1]+" ") && !strings.Contains(help, " "+f[1]+"\n") {
+					t.Errorf("%s: tasklog %s has no flag %s", p.path, m[1], f[1])
+				}
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("%d commands are named, want more", n)
+	}
+}
+
 func TestTheSignatureOfTheReadmeIsTheOneThatWorkersMake(t *testing.T) {
 	readme := read(t, "README.md")
 	m := regexp.MustCompile(`t=(\d+) body='([^']+)' secret=(\S+)`).FindStringSubmatch(readme)
