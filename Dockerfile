@@ -1,5 +1,5 @@
 # One static binary, and nothing else that runs. Which service it is says the command: api, worker, …
-FROM --platform=$BUILDPLATFORM golang:1.26-bookworm AS build
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
