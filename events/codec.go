@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // The fields of a log entry, in the order in which they are always written: Redis stores field
@@ -40,6 +43,11 @@ func Fragment(v any) (string, error) {
 		return "", err
 	}
 	return string(data[1 : len(data)-1]), nil
+}
+
+// ReadFragment is the inverse of Fragment: v is a pointer.
+func ReadFragment(fragment string, v any) error {
+	return jsonv2.Unmarshal([]byte("{"+fragment+"}"), v, lenient)
 }
 
 // marshal is json.Marshal that leaves <, > and & alone: a payload reads in redis-cli as it was sent.
@@ -110,12 +118,16 @@ func DecodeData(typ Type, version int, data []byte) (Data, error) {
 	return nil, fmt.Errorf("unknown event type %q: upgrade this program", typ)
 }
 
+// lenient reads what encoding/json would: payloads are the client's, whatever they repeat. Every
+// follower of the log decodes every event, and this decoder takes a third of the time.
+var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 func unmarshal[D Data](data []byte) (Data, error) {
 	var d D
 	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
 		return nil, fmt.Errorf("%s: its body is not a JSON object", d.Type()) // null would pass
 	}
-	if err := json.Unmarshal(data, &d); err != nil {
+	if err := jsonv2.Unmarshal(data, &d, lenient); err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Type(), err)
 	}
 	return d, nil

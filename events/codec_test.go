@@ -242,7 +242,7 @@ func TestDecodeSaysWhatIsWrongAndWhere(t *testing.T) {
 		{name: "empty", field: "data", value: "", want: "not a JSON object"},
 		{name: "null", field: "data", value: "null", want: "not a JSON object"},
 		{name: "a list", field: "data", value: "[]", want: "not a JSON object"},
-		{name: "cut off", field: "data", value: `{"queue":`, want: "unexpected end"},
+		{name: "cut off", field: "data", value: `{"queue":`, want: "unexpected EOF"},
 		{name: "two objects", field: "data", value: `{}{}`, want: "invalid character"},
 		{name: "a wrong type inside", field: "data", value: `{"attempt":"x"}`, want: "attempt"},
 		{name: "too big a number", field: "data", value: `{"attempt":1e30}`, want: "attempt"},

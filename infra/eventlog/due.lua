@@ -8,32 +8,38 @@
 --
 -- Repeatable: a member that is gone from the waiting set, or whose row is in no state that
 -- TaskDue may leave, is passed over. A dispatch entry has the entry id of its TaskDue, where the
--- dispatch stream still takes that.
+-- dispatch stream still takes that; it carries a short definition, which then need not be asked for.
+-- Large entries make small nodes, too, in which XDEL has less to walk through.
 if redis.call('SISMEMBER', KEYS[5], ARGV[1]) == 1 then return {0, 0, 1} end
 local room = tonumber(ARGV[2]) - redis.call('XLEN', KEYS[3])
 local now = clock()
 local at = int(now) .. '-*' -- the event is as old as the clock that it was judged by: never early
-local done = 0
+local done, gone = 0, {}
 for i = 3, #ARGV do
   if room <= 0 then break end
   local member, row = ARGV[i], KEYS[i + 3]
-  local r = redis.call('HMGET', row, 'state', 'attempt', 'priority', 'dueAt', 'label', 'events')
+  local r = redis.call('HMGET', row, 'state', 'attempt', 'priority', 'dueAt', 'label', 'events', 'def')
   local legal = r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying'
   local early = legal and tonumber(r[4]) > now
-  if not early and redis.call('ZREM', KEYS[2], member) == 1 and legal then
+  -- One that waits stands in the set; one that was delayed may since be back among the delayed.
+  if legal and r[1] ~= 'waiting' and not redis.call('ZSCORE', KEYS[2], member) then legal = false end
+  if legal and not early then
     local task = string.sub(member, 26) -- what follows 13 digits, '-', 10 digits, ':'
     local attempt = int((r[2] or 0) + 1)
     local data = '{' .. r[5] .. ',"attempt":' .. attempt ..
       ',"priority":' .. r[3] .. ',"dueAt":' .. r[4] .. ',"from":"' .. r[1] .. '"}'
     local id = redis.pcall('XADD', KEYS[1], at, 'type', 'TaskDue', 'task', task, 'v', '1', 'data', data)
     if type(id) == 'table' then id = append(KEYS[1], 'TaskDue', task, data) end -- the log is ahead of the clock
-    local entry = redis.pcall('XADD', KEYS[3], id, 'task', task, 'attempt', attempt, 'label', r[5])
+    local def = #r[7] <= 512 and r[7] or ''
+    local entry = redis.pcall('XADD', KEYS[3], id, 'task', task, 'attempt', attempt, 'label', r[5], 'def', def)
     if type(entry) == 'table' then -- that stream is ahead of the log: an entry was put back, or is foreign
-      redis.call('XADD', KEYS[3], '*', 'task', task, 'attempt', attempt, 'label', r[5])
+      redis.call('XADD', KEYS[3], '*', 'task', task, 'attempt', attempt, 'label', r[5], 'def', def)
     end
     redis.call('HSET', row, 'state', 'due', 'events', r[6] .. ' ' .. id)
     room, done = room - 1, done + 1
   end
+  if not early then gone[#gone + 1] = member end
 end
+if #gone > 0 then redis.call('ZREM', KEYS[2], unpack(gone)) end
 if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('SREM', KEYS[4], ARGV[1]) end
 return {done, room, 0}

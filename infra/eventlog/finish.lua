@@ -3,7 +3,7 @@
 -- KEYS  1 task row   2 events   3 leases   4 lock   5 delayed
 -- ARGV  1 task id   2 attempt   3 token   4 TaskCompleted | TaskFailed
 --       5 the rest of the body, a JSON fragment   6 delay of the retry, ms ('': final)
--- Returns {'ok', state, due at, entry id} | {'fenced', state, attempt of the row}
+-- Returns the lines ok, state, due at, entry id | {'fenced', state, attempt of the row}
 --
 -- Fenced by the row and not by the lock: a lock that merely expired, with nobody else started,
 -- costs nothing. Repeatable: a row that has this token but is not active was ended by this very
@@ -29,4 +29,4 @@ local id = append(KEYS[2], ARGV[4], ARGV[1], data .. '}')
 redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, 'events', r[5] .. ' ' .. id)
 if state == 'retrying' then redis.call('ZADD', KEYS[5], dueAt, ARGV[1]) end
 if redis.call('GET', KEYS[4]) == ARGV[3] then redis.call('DEL', KEYS[4]) end
-return {'ok', state, dueAt, id}
+return 'ok\n' .. state .. '\n' .. dueAt .. '\n' .. id

@@ -18,5 +18,5 @@ func (l *Log) Forget(ctx context.Context, p Partition, queue, worker string) (bo
 	if err != nil {
 		return false, fmt.Errorf("forget worker %s of queue %s: %w", worker, queue, err)
 	}
-	return r.one == int64(1), nil
+	return r.int(0) == 1, nil
 }

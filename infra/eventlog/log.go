@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -85,8 +86,7 @@ func decide(ctx context.Context, rdb redis.Scripter, s *redis.Script, keys []str
 	for try := 0; ; try++ {
 		v, err := s.Run(ctx, rdb, keys, args...).Result()
 		if err == nil {
-			list, _ := v.([]any)
-			return reply{list: list, one: v}, nil
+			return newReply(v), nil
 		}
 		if !Unavailable(err) || try == len(repeats) || ctx.Err() != nil {
 			return reply{}, err
@@ -99,17 +99,27 @@ func decide(ctx context.Context, rdb redis.Scripter, s *redis.Script, keys []str
 	}
 }
 
-// reply is what a script returned. Its accessors return zero values for what is not there.
-type reply struct {
-	list []any
-	one  any
+// reply is what a script returned: a list, or a string of lines, which costs Redis less. Its
+// accessors return zero values for what is not there.
+type reply []string
+
+func newReply(v any) reply {
+	list, ok := v.([]any)
+	if !ok {
+		return strings.Split(text(v), "\n")
+	}
+	r := make(reply, len(list))
+	for i, item := range list {
+		r[i] = text(item)
+	}
+	return r
 }
 
 func (r reply) str(i int) string {
-	if i >= len(r.list) {
+	if i >= len(r) {
 		return ""
 	}
-	return text(r.list[i])
+	return r[i]
 }
 
 func (r reply) int(i int) int64 {

@@ -19,5 +19,5 @@ func (l *Log) Mend(ctx context.Context, p Partition, task, queue string) (string
 	if err != nil {
 		return "", fmt.Errorf("mend task %s: %w", task, err)
 	}
-	return text(r.one), nil
+	return r.str(0), nil
 }

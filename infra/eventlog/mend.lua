@@ -26,13 +26,13 @@ elseif r[1] == 'due' then
   local id = last(r[5])
   if #redis.call('XRANGE', KEYS[5], id, id) > 0 then return '' end
   local attempt = int((r[6] or 0) + 1)
-  local added = redis.pcall('XADD', KEYS[5], id, 'task', ARGV[1], 'attempt', attempt, 'label', r[7])
+  local added = redis.pcall('XADD', KEYS[5], id, 'task', ARGV[1], 'attempt', attempt, 'label', r[7], 'def', '')
   if type(added) == 'table' then -- newer entries stand behind the lost one
     local found = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 200)
     for _, entry in ipairs(found) do
       if entry[2][2] == ARGV[1] then return '' end
     end
-    redis.call('XADD', KEYS[5], '*', 'task', ARGV[1], 'attempt', attempt, 'label', r[7])
+    redis.call('XADD', KEYS[5], '*', 'task', ARGV[1], 'attempt', attempt, 'label', r[7], 'def', '')
   end
   return 'dispatch'
 elseif r[1] == 'active' then

@@ -37,6 +37,5 @@ func (l *Log) Promote(ctx context.Context, p Partition, queue string, tasks []Pr
 	if err != nil {
 		return 0, fmt.Errorf("promote %d tasks of queue %s: %w", len(tasks), queue, err)
 	}
-	n, _ := a.one.(int64)
-	return int(n), nil
+	return int(a.int(0)), nil
 }

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -179,10 +178,10 @@ func parseRow(id string, row map[string]string) (events.Task, error) {
 	t := events.Task{
 		ID: id, State: events.State(row["state"]), Token: row["token"], Worker: row["worker"],
 	}
-	if err := json.Unmarshal([]byte("{"+row["label"]+"}"), &t.Label); err != nil {
+	if err := events.ReadFragment(row["label"], &t.Label); err != nil {
 		return t, fmt.Errorf("task %s: label in its row: %w", id, err)
 	}
-	if err := json.Unmarshal([]byte("{"+row["def"]+"}"), &t.Definition); err != nil {
+	if err := events.ReadFragment(row["def"], &t.Definition); err != nil {
 		return t, fmt.Errorf("task %s: definition in its row: %w", id, err)
 	}
 	t.DueAt, _ = strconv.ParseInt(row["dueAt"], 10, 64) // the scripts write integers

@@ -36,7 +36,7 @@ type Receipt struct {
 
 // Request appends TaskRequested, unless a task with that id exists: then it answers with that one.
 func (l *Log) Request(ctx context.Context, r Request) (Receipt, error) {
-	label, err := events.Fragment(r.Label)
+	label, err := l.labels.encode(r.Label)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("request task %s: %w", r.Task, err)
 	}

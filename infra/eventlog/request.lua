@@ -5,7 +5,7 @@
 --       3 delay, ms   4 run at, ms of Redis' clock ('': use the delay)
 --       5 priority   6 queue   7 label, a JSON fragment   8 definition, a JSON fragment
 --       9 channel for signals
--- Returns {duplicate 0|1, state, due at, entry id of TaskRequested, queue}
+-- Returns {duplicate 0|1, state, due at, entry id of TaskRequested, queue}, as lines when it is new
 --
 -- Repeatable: the row says that the task exists, and its request id whether this very request
 -- made it. Every check stands before the first write, and the first write is the XADD.
@@ -46,4 +46,4 @@ end
 if news and redis.call('SADD', KEYS[6], ARGV[6]) == 1 then
   redis.call('PUBLISH', ARGV[9], 'queue ' .. ARGV[6])
 end
-return {0, state, dueAt, id, ARGV[6]}
+return '0\n' .. state .. '\n' .. dueAt .. '\n' .. id .. '\n' .. ARGV[6]

@@ -1,9 +1,9 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -28,6 +28,7 @@ type Attempt struct {
 	Token  string    // the value of the mutex
 	Worker string    // its id
 	Entry  events.ID // in the dispatch stream of the queue; zero once started
+	Def    string    // the definition as the dispatch entry has it; "": Start asks for it
 }
 
 // Started is what a worker needs to run an attempt.
@@ -50,9 +51,13 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 	if err != nil {
 		return Started{}, fmt.Errorf("start task %s: %w", a.Task, err)
 	}
+	wanted := 1
+	if a.Def != "" {
+		wanted = 0
+	}
 	p := l.Of(a.Task)
 	keys := []string{p.Task(a.Task), p.Events, p.Leases, p.Lock(a.Task), p.Due(a.Queue)}
-	r, err := decide(ctx, l.conn.Decide, startScript, keys, a.Task, a.Number, a.Token, ms(lease), a.Worker, worker, a.Entry.String())
+	r, err := decide(ctx, l.conn.Decide, startScript, keys, a.Task, a.Number, a.Token, ms(lease), a.Worker, worker, a.Entry.String(), wanted)
 	if err != nil {
 		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, err)
 	}
@@ -63,12 +68,12 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 		fenced := &FencedError{State: events.State(r.str(1)), Attempt: int(r.int(2))}
 		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, fenced)
 	}
-	s := Started{Attempts: int(r.int(3)), DueAt: r.int(4), LeaseUntil: r.int(5), Event: r.id(6)}
+	s := Started{Attempts: int(r.int(2)), DueAt: r.int(3), LeaseUntil: r.int(4), Event: r.id(5)}
 	if s.Label, err = l.labels.decode(r.str(1)); err != nil {
 		return Started{}, fmt.Errorf("start task %s: label in its row: %w", a.Task, err)
 	}
-	if err := json.Unmarshal([]byte("{"+r.str(2)+"}"), &s.Definition); err != nil {
-		return Started{}, fmt.Errorf("start task %s: definition in its row: %w", a.Task, err)
+	if err := events.ReadFragment(cmp.Or(a.Def, r.str(6)), &s.Definition); err != nil {
+		return Started{}, fmt.Errorf("start task %s: definition: %w", a.Task, err)
 	}
 	return s, nil
 }

@@ -30,7 +30,7 @@ func (l *Log) Sweep(ctx context.Context, p Partition, gap, lease time.Duration) 
 		return Swept{}, fmt.Errorf("sweep partition %d: %w", p.N, err)
 	}
 	s := Swept{Now: r.int(0), Spared: int(r.int(1)), NextEnd: r.int(2)}
-	for i := 3; i < len(r.list); i++ {
+	for i := 3; i < len(r); i++ {
 		s.Overdue = append(s.Overdue, r.str(i))
 	}
 	s.MoreLeft = s.Spared == MaxItems || len(s.Overdue) == MaxItems

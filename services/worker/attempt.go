@@ -57,7 +57,7 @@ func (w *Worker) record(next message.HandlerFunc) message.HandlerFunc {
 		ctx, cancel := context.WithCancelCause(life)
 		defer cancel(nil)
 		d.run = &run{attempt: w.attempt(d, mutex.Token), name: d.started.Name, cancel: cancel, since: time.Now()}
-		d.run.attempt.Entry = events.ID{}
+		d.run.attempt.Entry, d.run.attempt.Def = events.ID{}, ""
 		timeout := w.cfg.DefaultTimeout
 		if d.started.TimeoutMs > 0 {
 			timeout = time.Duration(d.started.TimeoutMs) * time.Millisecond
@@ -163,7 +163,7 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 }
 
 func (w *Worker) attempt(d *delivery, token string) eventlog.Attempt {
-	return eventlog.Attempt{Task: d.Task, Queue: d.Queue, Number: d.Attempt, Token: token, Worker: w.cfg.ID, Entry: d.Entry}
+	return eventlog.Attempt{Task: d.Task, Queue: d.Queue, Number: d.Attempt, Token: token, Worker: w.cfg.ID, Entry: d.Entry, Def: d.Def}
 }
 
 // start appends TaskStarted. While Redis does not answer it asks again, for as long as the lease of

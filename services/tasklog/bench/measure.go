@@ -102,6 +102,15 @@ func (s *server) commands(ctx context.Context, tasks float64) error {
 	if err != nil {
 		return err
 	}
+	more, err := s.rdb.Info(ctx, "cpu", "stats").Result()
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(more) {
+		if strings.Contains(line, "main_thread") || strings.HasPrefix(line, "total_") && strings.Contains(line, "processed") {
+			fmt.Fprint(os.Stderr, line)
+		}
+	}
 	for line := range strings.Lines(info) {
 		var calls, usec float64
 		name, stats, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "cmdstat_"), ":")
