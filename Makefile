@@ -6,7 +6,7 @@ help: ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 run: build ## everything in one process, with a Redis of its own if none is named
-	@exec bin/tasklog dev
+	@exec bin/tasklog dev $(ARGS)
 
 build: ## the binary, as bin/tasklog
 	CGO_ENABLED=0 go build -trimpath -o bin/tasklog ./services/tasklog

@@ -152,10 +152,10 @@ func newHouse(t *testing.T) *house {
 }
 
 // dev does as `make run` with these variables does, but on a free port.
-func (h *house) dev(t *testing.T, env ...string) {
+func (h *house) dev(t *testing.T, args ...string) {
 	t.Helper()
 	h.stop()
-	p := h.start(t, append(env, "TASKLOG_ADDR=127.0.0.1:0"), "bin/tasklog", "dev")
+	p := h.start(t, []string{"TASKLOG_ADDR=127.0.0.1:0"}, "bin/tasklog", append([]string{"dev"}, args...)...)
 	h.stop = p.stop
 	h.addr = strings.TrimSuffix(p.says(t, `API +http://(\S+)/api/tasks`), "/")
 	p.says(t, "Ctrl-C stops it")

@@ -28,7 +28,7 @@ var ErrUndecodable = errors.New("undecodable entry")
 // Encode returns the field values of an entry: type, version and JSON body.
 // It fails only for a payload or result that is not JSON.
 func Encode(d Data) (typ Type, version int, data []byte, err error) {
-	data, err = marshal(d)
+	data, err = Marshal(d)
 	if err != nil {
 		return "", 0, nil, fmt.Errorf("encode %s: %w", d.Type(), err)
 	}
@@ -38,7 +38,7 @@ func Encode(d Data) (typ Type, version int, data []byte, err error) {
 // Fragment returns the JSON object of v without its braces, such as `"queue":"mail","name":"send"`.
 // A script joins fragments to a body without looking into them: payloads are opaque to Lua.
 func Fragment(v any) (string, error) {
-	data, err := marshal(v)
+	data, err := Marshal(v)
 	if err != nil {
 		return "", err
 	}
@@ -50,8 +50,8 @@ func ReadFragment(fragment string, v any) error {
 	return jsonv2.Unmarshal([]byte("{"+fragment+"}"), v, lenient)
 }
 
-// marshal is json.Marshal that leaves <, > and & alone: a payload reads in redis-cli as it was sent.
-func marshal(v any) ([]byte, error) {
+// Marshal is json.Marshal that leaves <, > and & alone: a payload reads in redis-cli as it was sent.
+func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

@@ -46,11 +46,11 @@ func (l *Log) Request(ctx context.Context, r Request) (Receipt, error) {
 	}
 	runAt := any("")
 	if !r.RunAt.IsZero() {
-		runAt = r.RunAt.UnixMilli()
+		runAt = r.RunAt.Add(time.Millisecond - 1).UnixMilli() // never early
 	}
 	p := l.Of(r.Task)
 	keys := []string{p.Task(r.Task), p.Events, p.Delayed, p.Waiting(r.Queue), p.Ready, p.Queues}
-	a, err := decide(ctx, l.conn.Decide, requestScript, keys, r.Task, r.RequestID, ms(r.Delay), runAt,
+	a, err := decide(ctx, l.conn.Decide, requestScript, keys, r.Task, r.RequestID, ms(r.Delay+time.Millisecond-1), runAt,
 		r.Priority, r.Queue, label, def, p.Signals)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("request task %s: %w", r.Task, err)

@@ -34,6 +34,9 @@ var ErrMoved = errors.New("another projector moved the views")
 // projector makes them again with Reset.
 var ErrUnusable = errors.New("no usable views are stored")
 
+// ErrNone is the ErrUnusable of a log that nobody has projected yet.
+var ErrNone = fmt.Errorf("%w: none", ErrUnusable)
+
 // layout is the version of the keys and of head. It changes when they do.
 const layout = 1
 
@@ -56,7 +59,7 @@ func parseHead(values []any) (h Head, err error) {
 		s[i], _ = values[i].(string)
 	}
 	if s[0] == "" {
-		return h, fmt.Errorf("%w: none", ErrUnusable)
+		return h, ErrNone
 	}
 	if s[0] != version() {
 		return h, fmt.Errorf("%w: they are of version %q, and this program knows %q", ErrUnusable, s[0], version())

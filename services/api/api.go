@@ -49,7 +49,7 @@ type Config struct {
 	Addr string `env:"TASKLOG_ADDR" usage:"host:port of the HTTP API; without a host, every interface"`
 	// Hosts are the names, in lower case, that requests may be addressed to besides localhost and IP
 	// addresses, such as that of a proxy in front. They count only where Addr is on loopback.
-	Hosts []string `env:"TASKLOG_HOSTS" usage:"names that a service on loopback answers to, separated by commas"`
+	Hosts []string `env:"TASKLOG_HOSTS" usage:"names that the API answers to, separated by commas; on loopback, and wherever names are given"`
 	// MaxPayload is how many bytes of JSON the payload of a task may have. Zero means 1 MiB.
 	MaxPayload int `env:"TASKLOG_MAX_PAYLOAD" usage:"bytes that the payload of a task may have"`
 	// MaxStreams is how many event streams may be open at once. Zero means 256.

@@ -98,18 +98,9 @@ func parseRequest(body []byte, maxPayload int, now time.Time) (eventlog.Request,
 		r.Delay = time.Duration(*delayMs) * time.Millisecond
 	}
 	if runAt != nil {
-		r.RunAt = ceilMs(*runAt)
+		r.RunAt = *runAt
 	}
 	return r, f.err()
-}
-
-// ceilMs rounds up: the log counts in ms, and nothing runs early.
-func ceilMs(t time.Time) time.Time {
-	cut := t.Truncate(time.Millisecond)
-	if cut.Before(t) {
-		return cut.Add(time.Millisecond)
-	}
-	return cut
 }
 
 func validateTime(delayMs *int64, runAt *time.Time, now time.Time) error {

@@ -82,7 +82,7 @@ var crossOrigin = http.NewCrossOriginProtection()
 func (a *API) protect(c *gin.Context) {
 	if !a.answersTo(c.Request.Host) {
 		a.fail(c, newProblem(http.StatusForbidden, "unknown-host", "The service does not go by this name",
-			"it listens on loopback only and answers to localhost, to IP addresses and to the names in TASKLOG_HOSTS"))
+			"it answers to localhost, to IP addresses and to the names in TASKLOG_HOSTS"))
 		return
 	}
 	if err := crossOrigin.Check(c.Request); err != nil {
@@ -91,9 +91,10 @@ func (a *API) protect(c *gin.Context) {
 }
 
 // answersTo reports whether a Host header may name us. On loopback a page of any site could else reach
-// us through a name of its own that resolves to 127.0.0.1 (DNS rebinding), as its own origin.
+// us through a name of its own that resolves to 127.0.0.1 (DNS rebinding), as its own origin. Elsewhere
+// that is checked when names are given.
 func (a *API) answersTo(host string) bool {
-	if !a.loopback {
+	if !a.loopback && len(a.cfg.Hosts) == 0 {
 		return true
 	}
 	name := host

@@ -141,7 +141,7 @@ func (c *Client) payload(v any) (json.RawMessage, error) {
 	if v == nil {
 		return nil, nil
 	}
-	data, err := json.Marshal(v)
+	data, err := events.Marshal(v)
 	if err != nil {
 		return nil, &events.FieldError{Field: "payload", Reason: err.Error()}
 	}

@@ -83,8 +83,12 @@ func (f *follower) load(ctx context.Context) (err error) {
 
 // reset starts the views again.
 func (f *follower) reset(ctx context.Context, why error) (err error) {
+	level := slog.LevelWarn
+	if errors.Is(why, views.ErrNone) {
+		level = slog.LevelDebug // as at the first start
+	}
 	f.metrics.rebuilds.Inc()
-	f.slog.LogAttrs(ctx, slog.LevelWarn, "views are made again from the log",
+	f.slog.LogAttrs(ctx, level, "views are made again from the log",
 		slog.Int("partition", f.part.N), slog.Any("reason", why))
 	f.fold, err = f.store.Reset(ctx, f.part, f.id, f.cfg.LeaseTTL, false)
 	return err

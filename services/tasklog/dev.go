@@ -20,15 +20,17 @@ embedded one, which is slow and keeps nothing.
 ` + demoHelp
 
 func (p *program) devCmd() *cobra.Command {
+	var noWorker bool
 	cmd := &cobra.Command{
 		Use: "dev", Short: "Run everything in one process, Redis included", Long: devHelp, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.dev(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.dev(cmd.Context(), noWorker) },
 	}
 	addrFlag(cmd.Flags())
+	cmd.Flags().BoolVar(&noWorker, "no-worker", false, "run no worker: your own does the work")
 	return cmd
 }
 
-func (p *program) dev(ctx context.Context) error {
+func (p *program) dev(ctx context.Context, noWorker bool) error {
 	h, err := p.newHouse()
 	if err != nil {
 		return err
@@ -58,7 +60,7 @@ func (p *program) dev(ctx context.Context) error {
 	defer shut()
 	h.log = log
 
-	stages, addr, err := h.devStages(ctx, redis)
+	stages, addr, err := h.devStages(ctx, redis, noWorker)
 	if err != nil {
 		return err
 	}
@@ -76,10 +78,14 @@ func (p *program) dev(ctx context.Context) error {
 
 // devStages lists the services as they stop: first nothing more is asked for, then what runs ends,
 // then what it needed for that. It returns the address of the API, too.
-func (h *house) devStages(ctx context.Context, redis *devredis.Server) (stages [][]service, addr string, err error) {
-	work, err := h.worker(h.addDemo)
-	if err != nil {
-		return nil, "", err
+func (h *house) devStages(ctx context.Context, redis *devredis.Server, noWorker bool) (stages [][]service, addr string, err error) {
+	var workers []service
+	if !noWorker {
+		work, err := h.worker(h.addDemo)
+		if err != nil {
+			return nil, "", err
+		}
+		workers = append(workers, work)
 	}
 	schedule, err := h.scheduler()
 	if err != nil {
@@ -104,5 +110,5 @@ func (h *house) devStages(ctx context.Context, redis *devredis.Server) (stages [
 			}
 		}})
 	}
-	return [][]service{{api}, {work}, last}, addr, nil
+	return [][]service{{api}, workers, last}, addr, nil
 }

@@ -1,7 +1,6 @@
 package verdict
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,13 +38,10 @@ func encode(result any) (json.RawMessage, error) {
 	if result == nil {
 		return nil, nil
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // a result reads in redis-cli as the handler gave it
-	if err := enc.Encode(result); err != nil {
+	data, err := events.Marshal(result)
+	if err != nil {
 		return nil, err
 	}
-	data := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	if len(data) > MaxResult {
 		return nil, fmt.Errorf("%d bytes of JSON are more than %d: store it elsewhere and return where", len(data), MaxResult)
 	}
