@@ -13,7 +13,7 @@
 if redis.call('SISMEMBER', KEYS[5], ARGV[1]) == 1 then return {0, 0, 1} end
 local room = tonumber(ARGV[2]) - redis.call('XLEN', KEYS[3])
 local now = clock()
-local at = int(now) .. '-*' -- the event is as old as the clock that it was judged by: never early
+local at = int(now) -- the event is as old as the clock that it was judged by: never early
 local done, gone = 0, {}
 for i = 3, #ARGV do
   if room <= 0 then break end
@@ -28,8 +28,7 @@ for i = 3, #ARGV do
     local attempt = int((r[2] or 0) + 1)
     local data = '{' .. r[5] .. ',"attempt":' .. attempt ..
       ',"priority":' .. r[3] .. ',"dueAt":' .. r[4] .. ',"from":"' .. r[1] .. '"}'
-    local id = redis.pcall('XADD', KEYS[1], at, 'type', 'TaskDue', 'task', task, 'v', '1', 'data', data)
-    if type(id) == 'table' then id = append(KEYS[1], 'TaskDue', task, data) end -- the log is ahead of the clock
+    local id = appendAt(KEYS[1], at, 'TaskDue', task, data)
     local def = #r[7] <= 512 and r[7] or ''
     local entry = redis.pcall('XADD', KEYS[3], id, 'task', task, 'attempt', attempt, 'label', r[5], 'def', def)
     if type(entry) == 'table' then -- that stream is ahead of the log: an entry was put back, or is foreign

@@ -15,6 +15,14 @@ local function append(log, kind, task, data)
   return redis.call('XADD', log, '*', 'type', kind, 'task', task, 'v', '1', 'data', data)
 end
 
+-- appendAt adds an event at the ms by which its script decided, so that it is not a ms younger; when the
+-- log is ahead of the clock (which went back), the event gets the next id of the log.
+local function appendAt(log, ms, kind, task, data)
+  local id = redis.pcall('XADD', log, ms .. '-*', 'type', kind, 'task', task, 'v', '1', 'data', data)
+  if type(id) == 'table' then return append(log, kind, task, data) end
+  return id
+end
+
 -- msOf returns the ms of an entry id.
 local function msOf(id) return string.match(id, '^%d+') end
 

@@ -26,7 +26,7 @@ local dueAt = int(now + delay)
 
 local data = '{' .. ARGV[7] .. ',' .. ARGV[8] .. ',"dueAt":' .. dueAt
 if delay > 0 then data = data .. ',"delayMs":' .. int(delay) end
-local id = append(KEYS[2], 'TaskRequested', ARGV[1], data .. '}')
+local id = appendAt(KEYS[2], delay > 0 and int(now) or dueAt, 'TaskRequested', ARGV[1], data .. '}')
 
 local state = delay > 0 and 'delayed' or 'waiting'
 if ARGV[2] == '' then

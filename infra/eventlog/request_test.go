@@ -24,7 +24,7 @@ func TestARequestIsAnsweredWithWhatBecameOfIt(t *testing.T) {
 		}{
 			{name: "at once", state: events.StateWaiting},
 			{name: "later", delay: hour, state: events.StateDelayed, dueIn: hour},
-			{name: "in less than a ms", delay: time.Microsecond, state: events.StateWaiting},
+			{name: "in less than a ms", delay: time.Microsecond, state: events.StateDelayed, dueIn: time.Millisecond},
 			{name: "before now", delay: -hour, state: events.StateWaiting},
 			{name: "at a time", runAt: now.Add(2 * hour), state: events.StateDelayed, dueIn: 2 * hour},
 			{name: "at a time that is past", runAt: now.Add(-hour), state: events.StateWaiting},

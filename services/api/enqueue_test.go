@@ -104,7 +104,7 @@ func TestAPayloadArrivesAsItWasSent(t *testing.T) {
 func TestEveryFieldReachesTheLog(t *testing.T) {
 	h := build(t, api.Config{}, 1)
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	runAt := time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.0004Z07:00")
+	runAt := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond).Add(400 * time.Microsecond).Format(time.RFC3339Nano)
 	h.must(http.StatusAccepted, h.do(http.MethodPost, "/api/tasks", fmt.Sprintf(`{"taskName":"näme","queue":"mail/eu","runAt":%q,
 		"priority":7,"customJobId":"a/b+c d","maxAttempts":3,"timeoutMs":250,
 		"backoff":{"type":"fixed","delayMs":10,"maxDelayMs":20,"jitter":0}}`, runAt), "traceparent", trace))
