@@ -38,6 +38,8 @@ func ValidateName(field, s string) error {
 		return &FieldError{field, fmt.Sprintf("%d bytes is longer than %d", len(s), MaxNameBytes)}
 	case !utf8.ValidString(s):
 		return &FieldError{field, "is not valid UTF-8"}
+	case s == "." || s == "..":
+		return &FieldError{field, "must not be . or ..: no URL can end in that"}
 	}
 	for _, r := range s {
 		if r == '{' || r == '}' || unicode.IsControl(r) || !unicode.IsGraphic(r) {

@@ -27,15 +27,25 @@ var errPort = errors.New("the port was taken")
 // spawn starts a private server and waits until it has loaded its data.
 func (s *Server) spawn(ctx context.Context) error {
 	for try := 1; ; try++ {
-		err := s.spawnOnce(ctx)
+		err := s.spawnOnce(ctx, try == 1)
 		if err == nil || !errors.Is(err, errPort) || try == 5 {
 			return err
 		}
 	}
 }
 
-func (s *Server) spawnOnce(ctx context.Context) error {
-	port, err := freePort(ctx)
+// spawnOnce starts the server on the port that it had the last time, if that is wanted and free: what
+// ran beside it finds it again. Else on any free one.
+func (s *Server) spawnOnce(ctx context.Context, again bool) error {
+	last := filepath.Join(s.dir, "redis.port")
+	want := "0"
+	if had, err := os.ReadFile(last); again && err == nil {
+		want = strings.TrimSpace(string(had))
+	}
+	port, err := freePort(ctx, want)
+	if err != nil {
+		port, err = freePort(ctx, "0")
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Kind, err)
 	}
@@ -71,6 +81,7 @@ func (s *Server) spawnOnce(ctx context.Context) error {
 		}
 		return fmt.Errorf("%s: %w\n%s", s.Path, err, tail(said, 10))
 	}
+	_ = os.WriteFile(last, []byte(strconv.Itoa(port)+"\n"), 0o600) // else the next start takes another port
 	return nil
 }
 
@@ -133,9 +144,10 @@ func (s *Server) ready(ctx context.Context, addr string) error {
 	}
 }
 
-func freePort(ctx context.Context) (int, error) {
+// freePort returns a port if nobody listens on it; "0" is any.
+func freePort(ctx context.Context, port string) (int, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -163,6 +164,7 @@ func TestPrivateServerEndsWithAKilledParentAndItsFolderIsFree(t *testing.T) {
 	if err := rdb.Set(t.Context(), "k", "kept", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
+	orphan := runID(t, rdb)
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -173,8 +175,40 @@ func TestPrivateServerEndsWithAKilledParentAndItsFolderIsFree(t *testing.T) {
 	if got, err := connect(t, s.URL).Get(t.Context(), "k").Result(); got != "kept" || err != nil {
 		t.Errorf("k = %q, %v, want kept", got, err)
 	}
-	if err := rdb.Ping(t.Context()).Err(); err == nil {
+	if s.URL != url {
+		t.Errorf("it is at %s, want the port that it had: %s", s.URL, url)
+	}
+	if runID(t, rdb) == orphan {
 		t.Error("the child of the killed parent still answers")
+	}
+}
+
+// runID names one run of a server.
+func runID(t *testing.T, rdb *redis.Client) string {
+	t.Helper()
+	info, err := rdb.Info(t.Context(), "server").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(info, "run_id:")
+	id, _, _ := strings.Cut(rest, "\r\n")
+	return id
+}
+
+func TestAPortThatSomebodyTookIsNotWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir)
+	url := s.URL
+	s.Stop()
+	l, err := net.Listen("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "redis://"), "/0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	s = start(t, dir)
+	defer s.Stop()
+	if s.URL == url {
+		t.Errorf("it claims the port of another: %s", url)
 	}
 }
 

@@ -142,7 +142,7 @@ func (a *API) Listen(ctx context.Context) error {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", a.cfg.Addr)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return fmt.Errorf("%w: choose another address with --addr or TASKLOG_ADDR", err)
 	}
 	a.listener = listener
 	if at, ok := listener.Addr().(*net.TCPAddr); ok {

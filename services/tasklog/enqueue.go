@@ -123,7 +123,13 @@ func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
 	}
 	out.State, out.Attempt, out.EndedAt = o.Task.State, o.Task.Attempt, stamp(o.Event.Ms)
 	out.Result, out.Error, out.Reason = o.Result, o.Error, o.Reason
-	if err := p.print(out, func(w io.Writer) { sayOutcome(w, out) }); err != nil {
+	err = p.print(out, func(w io.Writer) {
+		if r.Duplicate {
+			say(w, "%s is there already: nothing was appended", clean(r.ID))
+		}
+		sayOutcome(w, out)
+	})
+	if err != nil {
 		return err
 	}
 	if out.State != events.StateCompleted {

@@ -11,7 +11,8 @@ import (
 func (p *program) relayCmd() *cobra.Command {
 	cmd := serviceFlags(&cobra.Command{
 		Use: "relay --to URL", Short: "Post events to a webhook, each at least once", Args: cobra.NoArgs,
-		Long: "Post events to a webhook, signed, each at least once. By default these are the ones that end a task.",
+		Long: "Post events to a webhook, signed, each at least once. By default these are the ones\n" +
+			"that end a task. A new consumer group begins with the oldest event of the log, and goes on where it was.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load[relay.Config](p.settings)
 			if err != nil {

@@ -106,6 +106,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	background.Go(func() { w.announce(life, ctx) })
 	background.Go(func() { w.listen(life, tasks) })
 
+	w.slog.LogAttrs(ctx, slog.LevelInfo, "worker takes tasks", slog.String("worker", w.cfg.ID),
+		slog.Int("concurrency", w.cfg.Concurrency), slog.Any("queues", w.cfg.Queues))
 	routed := make(chan error, 1)
 	go func() { routed <- router.Run(ctx) }() // ends when its subscriber has, and every task
 	select {

@@ -15,6 +15,7 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
+	"net/url"
 	"path"
 	"regexp"
 	"strings"
@@ -146,6 +147,7 @@ var funcs = template.FuncMap{
 	"last":   func(ids []events.ID) events.ID { return at(ids, len(ids)-1) },
 	"text":   func(b []byte) string { return string(b) },
 	"shell":  shell,
+	"path":   url.PathEscape,
 	"retryable": func(s events.State) bool {
 		return s == events.StateFailed || s == events.StateCancelled
 	},
