@@ -200,7 +200,8 @@ func TestAPortThatSomebodyTookIsNotWaitedFor(t *testing.T) {
 	s := start(t, dir)
 	url := s.URL
 	s.Stop()
-	l, err := net.Listen("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "redis://"), "/0"))
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", strings.TrimSuffix(strings.TrimPrefix(url, "redis://"), "/0"))
 	if err != nil {
 		t.Fatal(err)
 	}
