@@ -57,11 +57,16 @@ func Connect(url string) (*Conn, error) {
 		return rdb
 	}
 	c.more = func() *redis.Client { return open(8, MaxBlock+answer) }
-	ap, err := client(10, answer).AutoPipeline()
+	// A pipeline of its own for each quarter of the keys: while Redis works on one batch, another is
+	// made. No caller has two commands under way, so their order does not matter.
+	pipeline := redis.DefaultBlockingAutoPipelineOptions()
+	pipeline.NumShards = 4
+	ap, err := client(10, answer).AutoPipelineWithOptions(pipeline)
 	if err != nil {
 		return nil, fmt.Errorf("redis pipeline: %w", err)
 	}
-	block := client(64, MaxBlock+answer)
+	// As many as there are reads that wait: a few for each partition. Only what is used is opened.
+	block := client(8192, MaxBlock+answer)
 	c.Decide, c.Block, c.Lease, c.View = ap, block, client(4, answer), client(10, answer)
 	c.block = &blocking{client: block, other: c.View}
 	return c, nil

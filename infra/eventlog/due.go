@@ -22,18 +22,26 @@ type Dispatched struct {
 }
 
 // Due appends TaskDue for members of waiting:<queue>, best first, at most MaxItems, and hands them
-// to the workers, as long as the dispatch stream holds fewer than room entries.
+// to the workers, as long as the dispatch stream holds fewer than room entries. Members that name no
+// task are removed.
 func (l *Log) Due(ctx context.Context, p Partition, queue string, room int, members []string) (Dispatched, error) {
 	keys := make([]string, 0, 5+len(members))
 	keys = append(keys, p.Events, p.Waiting(queue), p.Due(queue), p.Ready, p.Paused)
 	args := make([]any, 0, 2+len(members))
 	args = append(args, queue, room)
+	var foreign []any
 	for _, m := range members {
 		if len(m) <= placeBytes {
-			return Dispatched{}, fmt.Errorf("queue %s: member %q of %s is not ours: remove it", queue, m, p.Waiting(queue))
+			foreign = append(foreign, m)
+			continue
 		}
 		keys = append(keys, p.Task(m[placeBytes:]))
 		args = append(args, m)
+	}
+	if len(foreign) > 0 { // they name no task, and would stand in the way of those that do
+		if err := l.conn.Decide.ZRem(ctx, p.Waiting(queue), foreign...).Err(); err != nil {
+			return Dispatched{}, fmt.Errorf("remove foreign members of queue %s: %w", queue, err)
+		}
 	}
 	a, err := decide(ctx, l.conn.Decide, dueScript, keys, args...)
 	if err != nil {

@@ -124,7 +124,8 @@ func (l *Log) Task(ctx context.Context, id string) (events.Task, error) {
 	return parseRow(id, row)
 }
 
-// Tasks returns the tasks of one partition, in the order of ids; those without a row are left out.
+// Tasks returns the tasks of one partition, in the order of ids; those without a row, or with one that
+// no decision wrote, are left out: one of them must not stop the others.
 func (l *Log) Tasks(ctx context.Context, p Partition, ids []string) ([]events.Task, error) {
 	cmds, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for _, id := range ids {
@@ -132,23 +133,27 @@ func (l *Log) Tasks(ctx context.Context, p Partition, ids []string) ([]events.Ta
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !wrongType(err) {
 		return nil, fmt.Errorf("read %d tasks: %w", len(ids), err)
 	}
 	tasks := make([]events.Task, 0, len(ids))
 	for i, cmd := range cmds {
+		if err := cmd.Err(); err != nil && !wrongType(err) {
+			return nil, fmt.Errorf("read task %s: %w", ids[i], err)
+		}
 		row := cmd.(*redis.MapStringStringCmd).Val()
 		if len(row) == 0 {
 			continue
 		}
-		t, err := parseRow(ids[i], row)
-		if err != nil {
-			return nil, err
+		if t, err := parseRow(ids[i], row); err == nil {
+			tasks = append(tasks, t)
 		}
-		tasks = append(tasks, t)
 	}
 	return tasks, nil
 }
+
+// wrongType reports that a key holds something else than what we put there.
+func wrongType(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
 
 // History returns every event of a task, in order, as far as the log still holds them.
 func (l *Log) History(ctx context.Context, t events.Task) ([]Entry, error) {
@@ -196,6 +201,9 @@ func parseRow(id string, row map[string]string) (events.Task, error) {
 			return t, fmt.Errorf("task %s: events in its row: %w", id, err)
 		}
 		t.Events = append(t.Events, e)
+	}
+	if len(t.Events) == 0 {
+		return t, fmt.Errorf("task %s: its row names no event", id)
 	}
 	return t, nil
 }

@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	maxDepth    = 512      // of nested arrays and objects in a body
 	maxFaults   = 20       // that a problem lists
 	maxEnvelope = 64 << 10 // bytes of a body beyond its payload
 	maxQuoted   = 100      // bytes of a name in an error
@@ -55,8 +54,8 @@ func readObject(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, er
 		}
 		return nil, malformed(detail)
 	}
-	if d := depth(value); d > maxDepth {
-		return nil, malformed(fmt.Sprintf("arrays and objects are nested deeper than %d", maxDepth))
+	if events.Depth(value) > events.MaxDepth {
+		return nil, malformed(fmt.Sprintf("arrays and objects are nested deeper than %d", events.MaxDepth))
 	}
 	if value[0] != '{' { // no space stands before a RawMessage
 		return nil, malformed("the body must be a JSON object")
@@ -80,27 +79,6 @@ func requireJSON(h http.Header) error {
 		return unsupported("want charset=utf-8")
 	}
 	return nil
-}
-
-// depth returns how deeply arrays and objects are nested in valid JSON.
-func depth(value []byte) (deepest int) {
-	level, inString, escaped := 0, false, false
-	for _, b := range value {
-		switch {
-		case escaped:
-			escaped = false
-		case inString:
-			escaped, inString = b == '\\', b != '"'
-		case b == '"':
-			inString = true
-		case b == '{' || b == '[':
-			level++
-			deepest = max(deepest, level)
-		case b == '}' || b == ']':
-			level--
-		}
-	}
-	return deepest
 }
 
 // faults collects what is wrong with the fields of a request.

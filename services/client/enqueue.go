@@ -145,6 +145,9 @@ func (c *Client) payload(v any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, &events.FieldError{Field: "payload", Reason: err.Error()}
 	}
+	if events.Depth(data) > events.MaxDepth {
+		return nil, &events.FieldError{Field: "payload", Reason: fmt.Sprintf("arrays and objects are nested deeper than %d", events.MaxDepth)}
+	}
 	if len(data) > c.opts.MaxPayload {
 		return nil, &events.FieldError{Field: "payload", Reason: fmt.Sprintf("%d bytes is longer than %d", len(data), c.opts.MaxPayload)}
 	}

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -137,13 +138,15 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	if err != nil {
 		return 0, seen, err
 	}
+	var failed error
 	again := promoted > 0 // they wait now: dispatch them with the next look
 	for _, queue := range s.ready {
 		more, err := d.dispatch(ctx, queue, s)
-		if err != nil {
-			return 0, seen, err
-		}
+		failed = errors.Join(failed, err) // one queue must not stop the others
 		again = again || more
+	}
+	if failed != nil {
+		return 0, seen, failed
 	}
 	if again {
 		return 0, seen, nil
@@ -154,7 +157,11 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	}
 	if s.nextDue > 0 {
 		untilDue := time.UnixMilli(s.nextDue).Sub(time.Now().Add(d.offset))
-		next = min(next, max(untilDue, 200*time.Microsecond))
+		soonest := 200 * time.Microsecond
+		if len(s.overdue) > 0 { // and not promoted: it is due by our idea of Redis' clock only
+			soonest = time.Millisecond
+		}
+		next = min(next, max(untilDue, soonest))
 	}
 	return next, seen, nil
 }

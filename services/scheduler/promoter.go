@@ -16,6 +16,11 @@ func (d *dispatcher) promote(ctx context.Context, ids []string) (moved int, err 
 	if err != nil {
 		return 0, err
 	}
+	if len(tasks) < len(ids) {
+		if err := d.dropNobody(ctx, d.part.Delayed, ids, tasks); err != nil {
+			return 0, err
+		}
+	}
 	byQueue := map[string][]eventlog.Promotion{}
 	for _, t := range tasks {
 		byQueue[t.Queue] = append(byQueue[t.Queue], eventlog.Promotion{

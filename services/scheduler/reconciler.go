@@ -66,11 +66,14 @@ func (s *Scheduler) reconcilePage(ctx context.Context, p eventlog.Partition, now
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && eventlog.Unavailable(err) {
 		return err
 	}
 	for i, cmd := range rows {
 		values := cmd.(*redis.SliceCmd).Val()
+		if len(values) != 2 {
+			continue // no row of ours
+		}
 		state, _ := values[0].(string)
 		queue, _ := values[1].(string)
 		if state == "" || events.State(state).Final() {
@@ -79,8 +82,13 @@ func (s *Scheduler) reconcilePage(ctx context.Context, p eventlog.Partition, now
 		now.live = true
 		task := strings.TrimPrefix(keys[i], prefix)
 		mended, err := s.log.Mend(ctx, p, task, queue)
-		if err != nil {
+		if err != nil && eventlog.Unavailable(err) {
 			return err
+		}
+		if err != nil { // one row that no decision wrote must not stop the pass
+			s.metrics.failures.WithLabelValues("reconciler").Inc()
+			s.slog.LogAttrs(ctx, slog.LevelWarn, "a task's row is not as a decision would write it", slog.String("task", task), slog.Any("error", err))
+			continue
 		}
 		if mended != "" {
 			s.metrics.mended.WithLabelValues(mended).Inc()

@@ -326,3 +326,36 @@ func waitLen(t *testing.T, rdb *redis.Client, stream string) int64 {
 	}
 	return 0
 }
+
+func TestOnePoisonedRowStopsNobodyElse(t *testing.T) {
+	t.Parallel()
+	srv := testredis.Start(t)
+	h := build(t, srv.URL(), scheduler.Config{ReconcileEvery: 50 * time.Millisecond}, 1)
+	h.worker(1000)
+	rdb, ctx := srv.Client(), t.Context()
+	for i := range 250 { // more than a page of delayed tasks that have no row
+		if err := rdb.ZAdd(ctx, h.p.Delayed, redis.Z{Score: 1, Member: fmt.Sprint("nobody", i)}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, err := range []error{
+		rdb.HSet(ctx, h.p.Task("eventless"), "state", "delayed", "queue", "default").Err(),
+		rdb.Set(ctx, h.p.Task("string"), "x", 0).Err(),
+		rdb.ZAdd(ctx, h.p.Delayed, redis.Z{Score: 1, Member: "eventless"}, redis.Z{Score: 1, Member: "string"}).Err(),
+		rdb.ZAdd(ctx, h.p.Leases, redis.Z{Score: 1, Member: "string"}).Err(),
+		rdb.ZAdd(ctx, h.p.Waiting("junk"), redis.Z{Member: "junk"}).Err(),
+		rdb.Set(ctx, h.p.Waiting("broken"), "x", 0).Err(),
+		rdb.SAdd(ctx, h.p.Ready, "junk", "broken").Err(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.request(eventlog.Request{Task: "delayed", Delay: 20 * time.Millisecond})
+	h.request(eventlog.Request{Task: "other", Label: events.Label{Queue: "other"}})
+	h.awaitType("other", events.TypeTaskDue)
+	h.awaitType("delayed", events.TypeTaskDue)
+	if left := rdb.ZCard(ctx, h.p.Delayed).Val(); left > 2 { // the reconciler may put a bad row back
+		t.Errorf("%d members are left in delayed", left)
+	}
+}

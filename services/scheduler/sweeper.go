@@ -53,7 +53,7 @@ func (s *Scheduler) sweepOnce(ctx context.Context, p eventlog.Partition, every t
 				return 0, err
 			}
 		}
-		if err := s.dropLeasesOfNobody(ctx, p, swept.Overdue, tasks); err != nil {
+		if err := s.dropNobody(ctx, p.Leases, swept.Overdue, tasks); err != nil {
 			return 0, err
 		}
 	}
@@ -90,8 +90,9 @@ func (s *Scheduler) abandon(ctx context.Context, t events.Task, now int64) error
 	return nil
 }
 
-// dropLeasesOfNobody removes leases whose task has no row: nothing can be said of it in the log.
-func (s *Scheduler) dropLeasesOfNobody(ctx context.Context, p eventlog.Partition, ids []string, found []events.Task) error {
+// dropNobody removes the members of a ledger whose task has no row, or one that no decision wrote:
+// nothing can be done for them, and they would stand in the way of others for ever.
+func (s *Scheduler) dropNobody(ctx context.Context, ledger string, ids []string, found []events.Task) error {
 	have := map[string]bool{}
 	for _, t := range found {
 		have[t.ID] = true
@@ -100,10 +101,11 @@ func (s *Scheduler) dropLeasesOfNobody(ctx context.Context, p eventlog.Partition
 		if have[id] {
 			continue
 		}
-		if err := s.log.Conn().Lease.ZRem(ctx, p.Leases, id).Err(); err != nil {
+		if err := s.log.Conn().Lease.ZRem(ctx, ledger, id).Err(); err != nil {
 			return err
 		}
-		s.slog.LogAttrs(ctx, slog.LevelWarn, "lease without a task removed", slog.String("task", id))
+		s.slog.LogAttrs(ctx, slog.LevelWarn, "an entry without a usable task row was removed",
+			slog.String("ledger", ledger), slog.String("task", id))
 	}
 	return nil
 }

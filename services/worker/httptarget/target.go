@@ -94,14 +94,14 @@ func final(status int) bool {
 
 // result is what a task's result will be: JSON as it is, other text as a string, nothing as nil.
 func result(body []byte) any {
-	body = bytes.TrimSpace(body)
+	body = bytes.ToValidUTF8(bytes.TrimSpace(body), []byte("\uFFFD"))
 	switch {
 	case len(body) == 0:
 		return nil
 	case json.Valid(body):
 		return json.RawMessage(body)
 	}
-	return strings.ToValidUTF8(string(body), "\uFFFD")
+	return string(body)
 }
 
 // retryAfter reads the header Retry-After: seconds or a date, RFC 9110 section 10.2.3. A date is

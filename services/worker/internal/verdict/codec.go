@@ -42,6 +42,9 @@ func encode(result any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if events.Depth(data) > events.MaxDepth {
+		return nil, fmt.Errorf("arrays and objects are nested deeper than %d", events.MaxDepth)
+	}
 	if len(data) > MaxResult {
 		return nil, fmt.Errorf("%d bytes of JSON are more than %d: store it elsewhere and return where", len(data), MaxResult)
 	}
