@@ -120,7 +120,7 @@ func TestEntriesThatAreNoMessagesAreMarked(t *testing.T) {
 		{"has version 99", with("v", "99")},
 		{`unknown event type "TaskGone"`, with("type", "TaskGone")},
 		{"not a JSON object", with("data", "[]")},
-		{"unexpected end of JSON", with("data", `{"queue":`)},
+		{"unexpected EOF", with("data", `{"queue":`)},
 		{`field "v" is missing`, with("v", 5)}, // Redis sends strings
 		{`field "meta"`, map[string]any{"uuid": "u", "data": "", "meta": "no JSON"}},
 		{"field \"data\" is missing", map[string]any{"uuid": "u"}},
