@@ -24,7 +24,10 @@ func TestForeignRowsAndMembersStopNobody(t *testing.T) {
 			rdb.Set(ctx, p.Task("string"), "x", 0).Err(),
 			rdb.HSet(ctx, p.Task("empty"), "state", "waiting", "queue", "q", "dueAt", "1").Err(),
 			rdb.HSet(ctx, p.Task("deep"), "state", "waiting", "def", "{", "label", "[", "events", "1-1").Err(),
-			rdb.ZAdd(ctx, p.Waiting("q"), redis.Z{Member: "short"}, redis.Z{Member: place + "empty"}, redis.Z{Member: place + "nobody"}).Err(),
+			rdb.HSet(ctx, p.Task("words"), "state", "waiting", "queue", "q", "def", "", "label", "", "events", "1-1", "priority", "high", "dueAt", "soon").Err(),
+			rdb.HSet(ctx, p.Task("spaces"), "state", "waiting", "queue", "q", "def", "", "label", "", "events", " ", "priority", "1", "dueAt", "1").Err(),
+			rdb.ZAdd(ctx, p.Waiting("q"), redis.Z{Member: "short"}, redis.Z{Member: place + "empty"}, redis.Z{Member: place + "nobody"},
+				redis.Z{Member: place + "string"}, redis.Z{Member: place + "words"}, redis.Z{Member: place + "spaces"}).Err(),
 		} {
 			if err != nil {
 				t.Fatal(err)
@@ -40,6 +43,11 @@ func TestForeignRowsAndMembersStopNobody(t *testing.T) {
 		}
 		if left := rdb.ZRange(ctx, p.Waiting("q"), 0, -1).Val(); len(left) != 0 {
 			t.Errorf("%q still wait", left)
+		}
+		for _, task := range []string{"empty", "deep", "words", "spaces"} {
+			if put, err := log.Mend(ctx, p, task, "q"); err != nil || put != "" {
+				t.Errorf("Mend of %s = %q, %v, want nothing put back", task, put, err)
+			}
 		}
 	})
 }

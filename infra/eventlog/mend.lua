@@ -9,6 +9,9 @@
 -- Repeatable: the second time nothing is amiss.
 local r = redis.call('HMGET', KEYS[1], 'state', 'queue', 'priority', 'dueAt', 'events', 'attempt', 'label')
 if r[2] ~= ARGV[2] then return '' end
+-- A row that no decision wrote is none.
+if not (r[5] and string.find(r[5], '^%d+%-%d+') and last(r[5]) and r[7]) then return '' end
+if not (tonumber(r[3] or '') and tonumber(r[4] or '') and tonumber(r[6] or 0)) then return '' end
 local member = place(first(r[5]), ARGV[1])
 if r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying' then
   if redis.call('ZSCORE', KEYS[3], member) then
