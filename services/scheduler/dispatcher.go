@@ -2,7 +2,7 @@ package scheduler
 
 import (
 	"context"
-	"errors"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -23,6 +23,9 @@ const (
 	// knowledge of workers may be while something waits.
 	presenceTTL = 15 * time.Second
 	presenceAge = time.Second
+
+	// brokenRest is how long a queue is left alone after Redis refused what was asked for it.
+	brokenRest = time.Second
 )
 
 // A dispatcher makes the tasks of one partition due. Two goroutines share it: wake waits for the
@@ -38,11 +41,12 @@ type dispatcher struct {
 	workers   []eventlog.Presence
 	workersAt time.Time // when we asked for them
 	queued    map[string]int
+	broken    map[string]time.Time // queues whose keys are not ours, and when we saw that
 }
 
 func newDispatcher(s *Scheduler, p eventlog.Partition) *dispatcher {
 	return &dispatcher{
-		Scheduler: s, part: p, queued: map[string]int{},
+		Scheduler: s, part: p, queued: map[string]int{}, broken: map[string]time.Time{},
 		woken: make(chan struct{}, 1), seen: make(chan events.ID, 1),
 	}
 }
@@ -138,15 +142,21 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	if err != nil {
 		return 0, seen, err
 	}
-	var failed error
 	again := promoted > 0 // they wait now: dispatch them with the next look
 	for _, queue := range s.ready {
+		if time.Since(d.broken[queue]) < brokenRest {
+			continue
+		}
+		delete(d.broken, queue)
 		more, err := d.dispatch(ctx, queue, s)
-		failed = errors.Join(failed, err) // one queue must not stop the others
+		if eventlog.Unavailable(err) {
+			return 0, seen, err
+		}
+		if err != nil { // one queue must not stop the others, nor slow them down
+			d.broken[queue] = time.Now()
+			d.refused(ctx, "dispatcher", queue, err)
+		}
 		again = again || more
-	}
-	if failed != nil {
-		return 0, seen, failed
 	}
 	if again {
 		return 0, seen, nil
@@ -166,6 +176,16 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	return next, seen, nil
 }
 
+// refused reports what Redis refused for one queue.
+func (d *dispatcher) refused(ctx context.Context, process, queue string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	d.metrics.failures.WithLabelValues(process).Inc()
+	d.slog.LogAttrs(ctx, slog.LevelWarn, "a queue is left alone for a moment",
+		slog.String("process", process), slog.String("queue", queue), slog.Any("error", err))
+}
+
 // look reads in one round trip what there is to do.
 func (d *dispatcher) look(ctx context.Context) (sight, error) {
 	pipe := d.log.Conn().Decide.Pipeline()
@@ -182,8 +202,14 @@ func (d *dispatcher) look(ctx context.Context) (sight, error) {
 	for queue := range d.queued {
 		lengths[queue] = pipe.XLen(ctx, d.part.Due(queue))
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	// What is wrong with the stream of one queue is said when something is dispatched to it.
+	if _, err := pipe.Exec(ctx); err != nil && eventlog.Unavailable(err) {
 		return sight{}, err
+	}
+	for _, cmd := range []redis.Cmder{clock, overdue, first, ready, paused} {
+		if err := cmd.Err(); err != nil {
+			return sight{}, err
+		}
 	}
 	now := clock.Val()
 	d.offset = now.Sub(asked.Add(time.Since(asked) / 2))

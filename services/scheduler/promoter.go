@@ -29,8 +29,11 @@ func (d *dispatcher) promote(ctx context.Context, ids []string) (moved int, err 
 	}
 	for queue, list := range byQueue {
 		n, err := d.log.Promote(ctx, d.part, queue, list)
-		if err != nil {
+		if eventlog.Unavailable(err) {
 			return moved, err
+		}
+		if err != nil {
+			d.refused(ctx, "promoter", queue, err)
 		}
 		moved += n
 	}

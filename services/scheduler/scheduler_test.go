@@ -345,7 +345,11 @@ func TestOnePoisonedRowStopsNobodyElse(t *testing.T) {
 		rdb.ZAdd(ctx, h.p.Leases, redis.Z{Score: 1, Member: "string"}).Err(),
 		rdb.ZAdd(ctx, h.p.Waiting("junk"), redis.Z{Member: "junk"}).Err(),
 		rdb.Set(ctx, h.p.Waiting("broken"), "x", 0).Err(),
-		rdb.SAdd(ctx, h.p.Ready, "junk", "broken").Err(),
+		rdb.SAdd(ctx, h.p.Ready, "junk", "broken", "streamless").Err(),
+		rdb.Set(ctx, h.p.Due("streamless"), "x", 0).Err(),
+		rdb.ZAdd(ctx, h.p.Waiting("streamless"), redis.Z{Member: "0000000000001-0000000000:nobody"}).Err(),
+		rdb.HSet(ctx, h.p.Task("priceless"), "state", "active", "queue", "default", "events", "1-1", "attempt", "1",
+			"label", `"queue":"default","name":"n"`, "def", `"maxAttempts":1`).Err(),
 	} {
 		if err != nil {
 			t.Fatal(err)

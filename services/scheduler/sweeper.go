@@ -48,13 +48,16 @@ func (s *Scheduler) sweepOnce(ctx context.Context, p eventlog.Partition, every t
 		if err != nil {
 			return 0, err
 		}
+		var failed error
 		for _, t := range tasks {
-			if err := s.abandon(ctx, t, swept.Now); err != nil {
-				return 0, err
+			failed = errors.Join(failed, s.abandon(ctx, t, swept.Now)) // one task must not stop the others
+			if eventlog.Unavailable(failed) {
+				return 0, failed
 			}
 		}
-		if err := s.dropNobody(ctx, p.Leases, swept.Overdue, tasks); err != nil {
-			return 0, err
+		failed = errors.Join(failed, s.dropNobody(ctx, p.Leases, swept.Overdue, tasks))
+		if failed != nil {
+			return 0, failed
 		}
 	}
 	if swept.MoreLeft {
