@@ -194,7 +194,9 @@ func (w *Worker) end(ctx context.Context, d *delivery, mutex *lock.Mutex, err, c
 		w.metrics.ended(outcomeLost, took)
 		return
 	case errors.Is(cause, ErrShutdown) && err != nil:
-		w.giveBack(d.run)
+		brief, stop := context.WithTimeout(ctx, letGo)
+		defer stop()
+		w.giveBack(brief, d.run)
 		w.metrics.ended(outcomeReleased, took)
 		return
 	}
@@ -247,10 +249,8 @@ func (w *Worker) persist(ctx context.Context, decide func() error) error {
 	}
 }
 
-// giveBack releases an attempt that runs, for another worker to start at once.
-func (w *Worker) giveBack(r *run) {
-	ctx, cancel := context.WithTimeout(context.Background(), letGo)
-	defer cancel()
+// giveBack releases an attempt that runs, for another worker to start at once. It tries until ctx ends.
+func (w *Worker) giveBack(ctx context.Context, r *run) {
 	err := w.persist(ctx, func() error {
 		_, err := w.log.Release(ctx, r.attempt, events.ReasonShutdown, nil)
 		return err

@@ -124,7 +124,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	return err
 }
 
-// letGo is how long a handler may take to return after its context has ended at a shutdown.
+// letGo is how long a handler may take to return after its context has ended at a shutdown, and then
+// how long Redis may take to hear which tasks are given back.
 const letGo = 2 * time.Second
 
 // drain waits for what runs, for the grace period at most, and then takes it away from its handlers.
@@ -144,11 +145,16 @@ func (w *Worker) drain(routed <-chan error) error {
 		return err
 	case <-late.C:
 	}
-	// Their goroutines cannot be killed. The tasks go to others; what they return is fenced.
+	// Their goroutines cannot be killed. The tasks go to others; what they return is fenced. All at
+	// once: while Redis is away one of them alone may take all the time that there is.
+	ctx, cancel := context.WithTimeout(context.Background(), letGo)
+	defer cancel()
+	var given sync.WaitGroup
 	w.runs.each(func(r *run) {
 		w.slog.LogAttrs(context.Background(), slog.LevelError, "a handler ignores that its context ended: its task is given back",
 			slog.String("task", r.attempt.Task), slog.Int("attempt", r.attempt.Number), slog.String("name", r.name))
-		w.giveBack(r)
+		given.Go(func() { w.giveBack(ctx, r) })
 	})
+	given.Wait()
 	return nil
 }

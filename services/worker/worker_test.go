@@ -274,6 +274,33 @@ func TestAHandlerThatOutlastsTheGracePeriodGivesItsTaskBack(t *testing.T) {
 	once.Do(func() { close(zombie) })
 }
 
+func TestManyHandlersThatHangDoNotHoldUpAShutdownWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	const n = 12
+	w := h.worker(worker.Config{Concurrency: n, Grace: -1, LeaseTTL: time.Minute})
+	hang := make(chan struct{})
+	worker.Handle(w, "test", func(context.Context, worker.Task[any]) (any, error) {
+		<-hang
+		return nil, nil
+	})
+	stop := start(t, w.Run)
+	defer close(hang)
+	for i := range n {
+		h.request(eventlog.Request{Task: fmt.Sprint("t", i)})
+	}
+	for i := range n {
+		h.awaitType(fmt.Sprint("t", i), events.TypeTaskStarted)
+	}
+	h.server.Pause()
+	defer h.server.Resume()
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took > 16*time.Second { // one after the other they would take 2 s each, at least
+		t.Errorf("it took %s to stop", took)
+	}
+}
+
 func TestANewQueueIsServedAtOnce(t *testing.T) {
 	t.Parallel()
 	h := build(t)
