@@ -2,7 +2,9 @@ package eventlog_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,13 +54,56 @@ func TestAWaitWhoseContextEndsAtItsBeginningEndsSoon(t *testing.T) {
 	}
 }
 
+func TestEveryPartitionMayBeWaitedForAtOnce(t *testing.T) {
+	const partitions, readers = 32, 3
+	server := testredis.Start(t)
+	log := open(t, server.URL(), partitions)
+	ctx, cancel := context.WithCancel(t.Context())
+	var reads sync.WaitGroup
+	wait := func(read func() error) {
+		reads.Go(func() {
+			for ctx.Err() == nil {
+				if err := read(); err != nil && ctx.Err() == nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for _, p := range log.Partitions() {
+		if err := log.CreateGroup(t.Context(), p, "q"); err != nil {
+			t.Fatal(err)
+		}
+		for range readers - 1 {
+			wait(func() error {
+				_, err := log.Follow(ctx, p, events.ID{}, 1, eventlog.MaxBlock)
+				return err
+			})
+		}
+		wait(func() error {
+			_, err := log.Take(ctx, p, "w", []string{"q"}, 1, eventlog.MaxBlock)
+			return err
+		})
+	}
+	blockedBy(t, server, partitions*readers)
+	cancel()
+	reads.Wait()
+}
+
 // blocked waits until a client waits in Redis.
 func blocked(t *testing.T, server *testredis.Server) {
 	t.Helper()
+	blockedBy(t, server, 1)
+}
+
+// blockedBy waits until n clients wait in Redis at once.
+func blockedBy(t *testing.T, server *testredis.Server, n int) {
+	t.Helper()
+	want := fmt.Sprintf("blocked_clients:%d\r\n", n)
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		if strings.Contains(server.Client().Info(t.Context(), "clients").Val(), "blocked_clients:1") {
+		if strings.Contains(server.Client().Info(t.Context(), "clients").Val(), want) {
 			return
 		}
 	}
-	t.Fatal("no client is blocked")
+	t.Fatalf("%d clients are never blocked at once", n)
 }
