@@ -107,6 +107,23 @@ func TestEnqueueRefusesWhatIsWrongAndAppendsNothing(t *testing.T) {
 	}
 }
 
+func TestAPayloadThatNoDecoderWouldReadIsRefused(t *testing.T) {
+	h := build(t)
+	nested := func(depth int) client.Task {
+		return client.Task{Name: "n", Payload: json.RawMessage(strings.Repeat("[", depth) + strings.Repeat("]", depth))}
+	}
+	_, err := h.Enqueue(t.Context(), nested(events.MaxDepth+1))
+	if wrong, ok := errors.AsType[*events.FieldError](err); !ok || wrong.Field != "payload" {
+		t.Errorf("got %v, want a FieldError for payload", err)
+	}
+	if list := h.events(""); len(list) != 0 {
+		t.Errorf("the log holds %v", list)
+	}
+	if _, err := h.Enqueue(t.Context(), nested(events.MaxDepth)); err != nil {
+		t.Errorf("a payload as deep as may be: %v", err)
+	}
+}
+
 func TestAnIDIsTakenOnceAndDuplicatesTellOfTheFirst(t *testing.T) {
 	h := build(t)
 	h.work()
