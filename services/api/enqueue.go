@@ -12,17 +12,8 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
-
-// accepted is the answer to POST /api/tasks. For a duplicate it tells of the first task.
-type accepted struct {
-	TaskID    string       `json:"taskId"`
-	Queue     string       `json:"queue"`
-	State     events.State `json:"state"`
-	DueAt     string       `json:"dueAt"` // RFC 3339, UTC, ms
-	EventID   string       `json:"eventId"`
-	Duplicate bool         `json:"duplicate"`
-}
 
 // enqueue serves POST /api/tasks.
 func (a *API) enqueue(c *gin.Context) {
@@ -46,8 +37,8 @@ func (a *API) enqueue(c *gin.Context) {
 		return
 	}
 	c.Header("Location", "/api/tasks/"+url.PathEscape(got.Task))
-	answer(c, http.StatusAccepted, accepted{
-		TaskID: got.Task, Queue: got.Queue, State: got.State, DueAt: stamp(got.DueAt),
+	answer(c, http.StatusAccepted, wire.Receipt{
+		TaskID: got.Task, Queue: got.Queue, State: got.State, DueAt: wire.Stamp(got.DueAt),
 		EventID: got.Event.String(), Duplicate: got.Duplicate,
 	})
 }

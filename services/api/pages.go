@@ -12,6 +12,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/services/api/dashboard"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
 
 // taskPage serves GET /admin/queues/tasks/:id.
@@ -30,8 +31,8 @@ func (a *API) readTaskPage(c *gin.Context) (dashboard.TaskPage, error) {
 	if err != nil {
 		return page, err
 	}
-	o := outcomeOf(history)
-	page.Result, page.Error = indent(o.result), o.err
+	o := wire.OutcomeOf(history)
+	page.Result, page.Error = indent(o.Result), o.Error
 	page.Task.Payload = json.RawMessage(indent(t.Payload))
 	for _, e := range history {
 		_, _, data, err := events.Encode(e.Data)

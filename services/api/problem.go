@@ -1,16 +1,13 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -157,27 +154,10 @@ func answer(c *gin.Context, status int, v any) {
 
 // writeJSON answers with v. The media type and nosniff keep a browser from taking it for HTML.
 func writeJSON(c *gin.Context, status int, mediaType string, v any) {
-	body, err := encodeJSON(v)
+	body, err := events.Marshal(v)
 	if err != nil { // not reached: every body here can be encoded
 		status, mediaType = http.StatusInternalServerError, "application/problem+json"
 		body = []byte(`{"type":"urn:tasklog:problem:internal","title":"Something went wrong","status":500}`)
 	}
-	c.Data(status, mediaType, body)
-}
-
-// encodeJSON is json.Marshal that leaves <, > and & alone: a payload reads as it was sent.
-func encodeJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return b.Bytes(), err
-}
-
-// stamp writes a time in ms as RFC 3339 in UTC, and nothing for 0.
-func stamp(ms int64) string {
-	if ms == 0 {
-		return ""
-	}
-	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	c.Data(status, mediaType, append(body, '\n'))
 }

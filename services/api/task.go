@@ -1,8 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -11,77 +9,19 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
 
 // by is who asks, as the events of a cancellation, a retry or a pause record it.
 const by = "api"
 
-// taskView is a task in lists and answers. Its fields are those of a request where they mean the same.
-type taskView struct {
-	TaskID      string       `json:"taskId"`
-	TaskName    string       `json:"taskName"`
-	Queue       string       `json:"queue"`
-	State       events.State `json:"state"`
-	Priority    int          `json:"priority"`
-	CreatedAt   string       `json:"createdAt,omitempty"` // RFC 3339, UTC, ms, as all times are
-	UpdatedAt   string       `json:"updatedAt,omitempty"` // of the newest event
-	DueAt       string       `json:"dueAt"`
-	Attempt     int          `json:"attempt"`  // number of the last attempt that started; 0: none
-	Attempts    int          `json:"attempts"` // how many count against maxAttempts
-	MaxAttempts int          `json:"maxAttempts"`
-	Worker      string       `json:"worker,omitempty"` // of the last attempt
-}
-
-// taskDetail is the answer to GET /api/tasks/:id.
-type taskDetail struct {
-	taskView
-	Payload     json.RawMessage `json:"payload"` // null when there is none
-	Backoff     events.Backoff  `json:"backoff"`
-	TimeoutMs   int64           `json:"timeoutMs,omitempty"`
-	Traceparent string          `json:"traceparent,omitempty"`
-	Result      json.RawMessage `json:"result,omitempty"` // of a completed task
-	Error       string          `json:"error,omitempty"`  // of the last attempt if it failed, or why the task was cancelled
-	Reason      events.Reason   `json:"reason,omitempty"` // of the failure
-	Events      []eventView     `json:"events"`           // all that the log still holds, in order
-}
-
-// eventView is one event in answers and event streams.
-type eventView struct {
-	EventID string          `json:"eventId"`
-	Type    events.Type     `json:"type"`
-	Task    string          `json:"task,omitempty"`
-	V       int             `json:"v"`
-	At      string          `json:"at"`
-	Data    json.RawMessage `json:"data"`
-}
-
-func viewTask(t events.Task) taskView {
-	v := taskView{
-		TaskID: t.ID, TaskName: t.Name, Queue: t.Queue, State: t.State, Priority: t.Priority, DueAt: stamp(t.DueAt),
-		Attempt: t.Attempt, Attempts: t.Attempts(), MaxAttempts: t.MaxAttempts, Worker: t.Worker,
-	}
-	if n := len(t.Events); n > 0 {
-		v.CreatedAt, v.UpdatedAt = stamp(t.Events[0].Ms), stamp(t.Events[n-1].Ms)
-	}
-	return v
-}
-
-func viewEvent(e events.Event) (eventView, error) {
-	typ, version, data, err := events.Encode(e.Data)
-	if err != nil {
-		return eventView{}, err
-	}
-	return eventView{EventID: e.ID.String(), Type: typ, Task: e.Task, V: version, At: stamp(e.ID.Ms), Data: data}, nil
-}
-
 // encodeEvent returns an event as one line of JSON.
 func encodeEvent(e events.Event) ([]byte, error) {
-	v, err := viewEvent(e)
+	v, err := wire.EventOf(e)
 	if err != nil {
 		return nil, err
 	}
-	line, err := encodeJSON(v)
-	return bytes.TrimSuffix(line, []byte("\n")), err
+	return events.Marshal(v)
 }
 
 // taskAndHistory reads the task that the path names, with its events.
@@ -121,48 +61,12 @@ func (a *API) task(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	d := taskDetail{
-		taskView: viewTask(t), Payload: t.Payload, Backoff: t.Backoff, TimeoutMs: t.TimeoutMs,
-		Traceparent: t.Traceparent, Events: make([]eventView, 0, len(history)),
-	}
-	if d.Payload == nil {
-		d.Payload = json.RawMessage("null")
-	}
-	o := outcomeOf(history)
-	d.Result, d.Error, d.Reason = o.result, o.err, o.reason
-	for _, e := range history {
-		v, err := viewEvent(e)
-		if err != nil {
-			a.fail(c, fmt.Errorf("show event %s: %w", e.ID, err))
-			return
-		}
-		d.Events = append(d.Events, v)
+	d, err := wire.DetailOf(t, history)
+	if err != nil {
+		a.fail(c, err)
+		return
 	}
 	answer(c, http.StatusOK, d)
-}
-
-// outcome is how the last attempt ended, as far as it did.
-type outcome struct {
-	result json.RawMessage
-	err    string
-	reason events.Reason
-}
-
-func outcomeOf(history []events.Event) (o outcome) {
-	for _, e := range history {
-		switch d := e.Data.(type) {
-		case events.TaskCompleted:
-			o = outcome{result: d.Result}
-		case events.TaskFailed:
-			o = outcome{err: d.Error, reason: d.Reason}
-		case events.TaskCancelled:
-			o = outcome{err: d.Reason}
-		case events.TaskRetryRequested:
-			o = outcome{}
-		case events.TaskRequested, events.TaskDue, events.TaskStarted, events.TaskReleased, events.QueuePaused, events.QueueResumed:
-		}
-	}
-	return o
 }
 
 // retry serves POST /api/tasks/:id/retry.
@@ -205,9 +109,9 @@ func (a *API) act(c *gin.Context, wrong error, decide func(id string) (events.ID
 		return
 	}
 	answer(c, http.StatusOK, struct {
-		taskView
+		wire.Task
 		EventID string `json:"eventId"`
-	}{viewTask(t), event.String()})
+	}{wire.TaskOf(t), event.String()})
 }
 
 // taskID returns the id that the path names. One that no task can have is not found: it must not

@@ -5,16 +5,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/views"
-	"github.com/tasklog/tasklog/projections/queues"
 	"github.com/tasklog/tasklog/services/api/dashboard"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
 
 // listTasks serves GET /api/tasks.
@@ -29,13 +27,13 @@ func (a *API) listTasks(c *gin.Context) {
 		a.fail(c, unusable(err))
 		return
 	}
-	list := make([]taskView, 0, len(page.Tasks))
+	list := make([]wire.Task, 0, len(page.Tasks))
 	for _, t := range page.Tasks {
-		list = append(list, viewTask(t))
+		list = append(list, wire.TaskOf(t))
 	}
 	answer(c, http.StatusOK, struct {
-		Tasks []taskView `json:"tasks"`
-		Next  string     `json:"next,omitempty"` // the cursor of the next page, if there is one
+		Tasks []wire.Task `json:"tasks"`
+		Next  string      `json:"next,omitempty"` // the cursor of the next page, if there is one
 	}{list, page.Next})
 }
 
@@ -55,14 +53,6 @@ func taskFilter(c *gin.Context) (views.Filter, error) {
 	return f, nil
 }
 
-// queueView is a queue in answers.
-type queueView struct {
-	Queue  string                 `json:"queue"`
-	Paused bool                   `json:"paused"`
-	Counts map[events.State]int64 `json:"counts"` // of all states, also those without a task
-	Totals queues.Totals          `json:"totals"` // of all that ever happened
-}
-
 // listQueues serves GET /api/queues.
 func (a *API) listQueues(c *gin.Context) {
 	if _, err := query(c); err != nil {
@@ -75,10 +65,10 @@ func (a *API) listQueues(c *gin.Context) {
 		return
 	}
 	answer(c, http.StatusOK, struct {
-		Queues []queueView `json:"queues"`
-		AsOf   string      `json:"asOf,omitempty"` // time of the newest event that is counted
-		Missed int64       `json:"missed"`         // entries removed from the log before they were counted
-	}{list, stamp(newest(fresh)), fresh.Missed()})
+		Queues []wire.Queue `json:"queues"`
+		AsOf   string       `json:"asOf,omitempty"` // time of the newest event that is counted
+		Missed int64        `json:"missed"`         // entries removed from the log before they were counted
+	}{list, wire.Stamp(newest(fresh)), fresh.Missed()})
 }
 
 func newest(f views.Freshness) int64 {
@@ -89,21 +79,12 @@ func newest(f views.Freshness) int64 {
 }
 
 // queues returns the counts of every queue, by name.
-func (a *API) queues(ctx context.Context) ([]queueView, views.Freshness, error) {
+func (a *API) queues(ctx context.Context) ([]wire.Queue, views.Freshness, error) {
 	view, fresh, err := a.views.Queues(ctx)
 	if err != nil {
 		return nil, fresh, unusable(err)
 	}
-	list := []queueView{}
-	for name, q := range view.All() {
-		counts := make(map[events.State]int64, len(events.States))
-		for _, s := range events.States {
-			counts[s] = q.Counts[s]
-		}
-		list = append(list, queueView{Queue: name, Paused: q.Paused, Counts: counts, Totals: q.Totals})
-	}
-	slices.SortFunc(list, func(x, y queueView) int { return strings.Compare(x.Queue, y.Queue) })
-	return list, fresh, nil
+	return wire.QueuesOf(view), fresh, nil
 }
 
 // unusable says what helps when there are no views to read.

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -67,13 +66,11 @@ func (h *hook) post(to string, msg *message.Message) error {
 		return err
 	}
 	version, _ := strconv.Atoi(msg.Metadata[bus.MetaVersion]) // Decode has read it
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(Notice{ //nolint:musttag // an ID is text
+	body, err := events.Marshal(Notice{
 		EventID: e.ID, Type: e.Data.Type(), Task: e.Task, Version: version,
 		Data: json.RawMessage(msg.Payload), At: e.ID.Time(),
-	}); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("encode event %s: %w", e.ID, err)
 	}
 	header := http.Header{}
@@ -81,7 +78,7 @@ func (h *hook) post(to string, msg *message.Message) error {
 	header.Set(HeaderEventType, string(e.Data.Type()))
 	header.Set(HeaderTaskID, e.Task)
 	header.Set(HeaderKey, h.key(e, msg.Metadata[bus.MetaStream]))
-	resp, err := h.client.Post(msg.Context(), to, header, h.secret, bytes.TrimSuffix(body.Bytes(), []byte("\n")))
+	resp, err := h.client.Post(msg.Context(), to, header, h.secret, body)
 	if resp.OK() { // whatever it says, and however long
 		return nil
 	}

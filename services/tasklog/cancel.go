@@ -9,6 +9,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/api/wire"
 	"github.com/tasklog/tasklog/services/client"
 )
 
@@ -43,5 +44,5 @@ func (p *program) act(ctx context.Context, id string, do func(c *client.Client, 
 	if err != nil {
 		return err
 	}
-	return p.print(viewTask(t), func(w io.Writer) { say(w, "%s is %s", clean(id), t.State) })
+	return p.print(wire.TaskOf(t), func(w io.Writer) { say(w, "%s is %s", clean(id), t.State) })
 }

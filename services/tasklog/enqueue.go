@@ -11,22 +11,18 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/api/wire"
 	"github.com/tasklog/tasklog/services/client"
 )
 
 // enqueued is what enqueue prints: the answer of POST /api/tasks, and with --wait the outcome.
 type enqueued struct {
-	TaskID    string          `json:"taskId"`
-	Queue     string          `json:"queue"`
-	State     events.State    `json:"state"`
-	DueAt     string          `json:"dueAt"`
-	EventID   string          `json:"eventId"`
-	Duplicate bool            `json:"duplicate"`
-	Attempt   int             `json:"attempt,omitempty"`
-	Result    json.RawMessage `json:"result,omitempty"`
-	Error     string          `json:"error,omitempty"`
-	Reason    events.Reason   `json:"reason,omitempty"`
-	EndedAt   string          `json:"endedAt,omitempty"`
+	wire.Receipt
+	Attempt int             `json:"attempt,omitempty"`
+	Result  json.RawMessage `json:"result,omitempty"`
+	Error   string          `json:"error,omitempty"`
+	Reason  events.Reason   `json:"reason,omitempty"`
+	EndedAt string          `json:"endedAt,omitempty"`
 }
 
 func (p *program) enqueueCmd() *cobra.Command {
@@ -104,10 +100,10 @@ func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
 	if err != nil {
 		return err
 	}
-	out := enqueued{
-		TaskID: r.ID, Queue: r.Queue, State: r.State, DueAt: stamp(r.DueAt.UnixMilli()),
+	out := enqueued{Receipt: wire.Receipt{
+		TaskID: r.ID, Queue: r.Queue, State: r.State, DueAt: wire.Stamp(r.DueAt.UnixMilli()),
 		EventID: r.Event.String(), Duplicate: r.Duplicate,
-	}
+	}}
 	if !wait {
 		return p.print(out, func(w io.Writer) {
 			if r.Duplicate {
@@ -121,7 +117,7 @@ func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
 	if err != nil {
 		return fmt.Errorf("%w\nThe task itself goes on: tasklog task %s", err, r.ID)
 	}
-	out.State, out.Attempt, out.EndedAt = o.Task.State, o.Task.Attempt, stamp(o.Event.Ms)
+	out.State, out.Attempt, out.EndedAt = o.Task.State, o.Task.Attempt, wire.Stamp(o.Event.Ms)
 	out.Result, out.Error, out.Reason = o.Result, o.Error, o.Reason
 	err = p.print(out, func(w io.Writer) {
 		if r.Duplicate {

@@ -1,30 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
-
-// eventView is an event as the HTTP API tells it.
-type eventView struct {
-	EventID string          `json:"eventId"`
-	Type    events.Type     `json:"type"`
-	Task    string          `json:"task,omitempty"`
-	V       int             `json:"v"`
-	At      string          `json:"at"`
-	Data    json.RawMessage `json:"data"`
-}
-
-func viewEvent(e events.Event) (eventView, error) {
-	typ, version, data, err := events.Encode(e.Data)
-	if err != nil {
-		return eventView{}, fmt.Errorf("show event %s: %w", e.ID, err)
-	}
-	return eventView{EventID: e.ID.String(), Type: typ, Task: e.Task, V: version, At: stamp(e.ID.Ms), Data: data}, nil
-}
 
 // maxBrief is how many characters of a result or an error a line shows.
 const maxBrief = 120
@@ -33,7 +15,7 @@ const maxBrief = 120
 func describe(d events.Data) string {
 	switch d := d.(type) {
 	case events.TaskRequested:
-		return words(phrase("priority %d", d.Priority), phrase("due %s", stamp(d.DueAt)))
+		return words(phrase("priority %d", d.Priority), phrase("due %s", wire.Stamp(d.DueAt)))
 	case events.TaskDue:
 		return words(attempt(d.Attempt), phrase("was %s", d.From))
 	case events.TaskStarted:
@@ -47,12 +29,12 @@ func describe(d events.Data) string {
 	case events.TaskFailed:
 		next := "for good"
 		if d.RetryAt > 0 {
-			next = "again at " + stamp(d.RetryAt)
+			next = "again at " + wire.Stamp(d.RetryAt)
 		}
 		return words(attempt(d.Attempt), phrase("by %s", d.Worker), phrase("ran %d ms", d.RunMs), next) +
 			fmt.Sprintf(": %s: %s", d.Reason, brief(d.Error, maxBrief))
 	case events.TaskReleased:
-		return words(attempt(d.Attempt), phrase("by %s", d.Worker), string(d.Reason), phrase("again at %s", stamp(d.RetryAt)))
+		return words(attempt(d.Attempt), phrase("by %s", d.Worker), string(d.Reason), phrase("again at %s", wire.Stamp(d.RetryAt)))
 	case events.TaskCancelled:
 		return words(phrase("by %s", d.By), phrase("was %s", d.From), brief(d.Reason, maxBrief))
 	case events.TaskRetryRequested:

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -47,14 +46,6 @@ func newTable(header ...any) table.Writer {
 	t.SuppressTrailingSpaces()
 	t.AppendHeader(header)
 	return t
-}
-
-// stamp is how times read in what we print, as in the HTTP API: RFC 3339, UTC, milliseconds. Zero is "".
-func stamp(ms int64) string {
-	if ms == 0 {
-		return ""
-	}
-	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
 // clean makes text that others wrote harmless for a terminal: what does not print is escaped.

@@ -11,16 +11,8 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/views"
-	"github.com/tasklog/tasklog/projections/queues"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
-
-// queueView is a queue as GET /api/queues tells it.
-type queueView struct {
-	Queue  string        `json:"queue"`
-	Paused bool          `json:"paused"`
-	Counts queues.Counts `json:"counts"`
-	Totals queues.Totals `json:"totals"`
-}
 
 func (p *program) queuesCmd() *cobra.Command {
 	return p.withJSON(&cobra.Command{
@@ -59,20 +51,13 @@ func (p *program) queues(ctx context.Context) error {
 		return err
 	}
 	out := struct {
-		Queues []queueView `json:"queues"`
-		AsOf   string      `json:"asOf,omitempty"` // time of the newest event that is counted
-		Missed int64       `json:"missed"`         // entries that were trimmed before they were counted
-		Behind int64       `json:"behind"`         // events that are not counted yet
-	}{Queues: []queueView{}, Missed: fresh.Missed(), Behind: behind}
+		Queues []wire.Queue `json:"queues"`
+		AsOf   string       `json:"asOf,omitempty"` // time of the newest event that is counted
+		Missed int64        `json:"missed"`         // entries that were trimmed before they were counted
+		Behind int64        `json:"behind"`         // events that are not counted yet
+	}{Queues: wire.QueuesOf(view), Missed: fresh.Missed(), Behind: behind}
 	if !fresh.Newest.IsZero() {
-		out.AsOf = stamp(fresh.Newest.UnixMilli())
-	}
-	for name, q := range view.All() {
-		counts := queues.Counts{}
-		for _, s := range events.States {
-			counts[s] = q.Counts[s]
-		}
-		out.Queues = append(out.Queues, queueView{Queue: name, Paused: q.Paused, Counts: counts, Totals: q.Totals})
+		out.AsOf = wire.Stamp(fresh.Newest.UnixMilli())
 	}
 	return p.print(out, func(w io.Writer) {
 		sayQueues(w, out.Queues)
@@ -82,7 +67,7 @@ func (p *program) queues(ctx context.Context) error {
 	})
 }
 
-func sayQueues(w io.Writer, list []queueView) {
+func sayQueues(w io.Writer, list []wire.Queue) {
 	if len(list) == 0 {
 		say(w, "no queues yet: a queue begins with its first task")
 		return

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
 
 // tailOptions choose what tail shows.
@@ -224,7 +225,7 @@ func (t *tailer) show(e eventlog.Entry) error {
 	if len(t.opts.types) > 0 && !slices.Contains(t.opts.types, string(e.Data.Type())) {
 		return nil
 	}
-	v, err := viewEvent(e.Event)
+	v, err := wire.EventOf(e.Event)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
 
 //go:embed templates assets
@@ -142,7 +143,7 @@ func (b Base) Age(ms int64) string {
 var funcs = template.FuncMap{
 	"states": func() []events.State { return events.States },
 	"clock":  func(ms int64) string { return time.UnixMilli(ms).UTC().Format("15:04:05.000") },
-	"stamp":  func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00") },
+	"stamp":  wire.Stamp,
 	"first":  func(ids []events.ID) events.ID { return at(ids, 0) },
 	"last":   func(ids []events.ID) events.ID { return at(ids, len(ids)-1) },
 	"text":   func(b []byte) string { return string(b) },

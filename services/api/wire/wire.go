@@ -1,0 +1,158 @@
+// Package wire is the JSON that programs read: the answers of the HTTP API, which the command line
+// prints with --json, too. Field names are those of a request where they mean the same; times are
+// RFC 3339 in UTC with milliseconds.
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/projections/queues"
+)
+
+// Stamp writes a time in ms, and nothing for 0.
+func Stamp(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}
+
+// Receipt is the answer to a request for a task. For a duplicate it tells of the first task.
+type Receipt struct {
+	TaskID    string       `json:"taskId"`
+	Queue     string       `json:"queue"`
+	State     events.State `json:"state"`
+	DueAt     string       `json:"dueAt"`
+	EventID   string       `json:"eventId"`
+	Duplicate bool         `json:"duplicate"`
+}
+
+// Task is a task in lists and answers.
+type Task struct {
+	TaskID      string       `json:"taskId"`
+	TaskName    string       `json:"taskName"`
+	Queue       string       `json:"queue"`
+	State       events.State `json:"state"`
+	Priority    int          `json:"priority"`
+	CreatedAt   string       `json:"createdAt,omitempty"`
+	UpdatedAt   string       `json:"updatedAt,omitempty"` // of the newest event
+	DueAt       string       `json:"dueAt"`
+	Attempt     int          `json:"attempt"`  // number of the last attempt that started; 0: none
+	Attempts    int          `json:"attempts"` // how many count against maxAttempts
+	MaxAttempts int          `json:"maxAttempts"`
+	Worker      string       `json:"worker,omitempty"` // of the last attempt
+}
+
+// TaskOf is a task as it is now.
+func TaskOf(t events.Task) Task {
+	v := Task{
+		TaskID: t.ID, TaskName: t.Name, Queue: t.Queue, State: t.State, Priority: t.Priority, DueAt: Stamp(t.DueAt),
+		Attempt: t.Attempt, Attempts: t.Attempts(), MaxAttempts: t.MaxAttempts, Worker: t.Worker,
+	}
+	if n := len(t.Events); n > 0 {
+		v.CreatedAt, v.UpdatedAt = Stamp(t.Events[0].Ms), Stamp(t.Events[n-1].Ms)
+	}
+	return v
+}
+
+// Detail is all of one task.
+type Detail struct {
+	Task
+	Payload     json.RawMessage `json:"payload"` // null when there is none
+	Backoff     events.Backoff  `json:"backoff"`
+	TimeoutMs   int64           `json:"timeoutMs,omitempty"`
+	Traceparent string          `json:"traceparent,omitempty"`
+	Result      json.RawMessage `json:"result,omitempty"` // of a completed task
+	Error       string          `json:"error,omitempty"`  // of the last attempt if it failed, or why the task was cancelled
+	Reason      events.Reason   `json:"reason,omitempty"` // of the failure
+	Events      []Event         `json:"events"`           // all that the log still holds, in order
+}
+
+// DetailOf is a task with its history.
+func DetailOf(t events.Task, history []events.Event) (Detail, error) {
+	d := Detail{
+		Task: TaskOf(t), Payload: t.Payload, Backoff: t.Backoff, TimeoutMs: t.TimeoutMs,
+		Traceparent: t.Traceparent, Events: make([]Event, 0, len(history)),
+	}
+	if d.Payload == nil {
+		d.Payload = json.RawMessage("null")
+	}
+	o := OutcomeOf(history)
+	d.Result, d.Error, d.Reason = o.Result, o.Error, o.Reason
+	for _, e := range history {
+		v, err := EventOf(e)
+		if err != nil {
+			return d, err
+		}
+		d.Events = append(d.Events, v)
+	}
+	return d, nil
+}
+
+// Outcome is how the last attempt ended, as far as it did.
+type Outcome struct {
+	Result json.RawMessage
+	Error  string
+	Reason events.Reason
+}
+
+// OutcomeOf reads the outcome out of a task's history.
+func OutcomeOf(history []events.Event) (o Outcome) {
+	for _, e := range history {
+		switch d := e.Data.(type) {
+		case events.TaskCompleted:
+			o = Outcome{Result: d.Result}
+		case events.TaskFailed:
+			o = Outcome{Error: d.Error, Reason: d.Reason}
+		case events.TaskCancelled:
+			o = Outcome{Error: d.Reason}
+		case events.TaskRetryRequested:
+			o = Outcome{}
+		case events.TaskRequested, events.TaskDue, events.TaskStarted, events.TaskReleased, events.QueuePaused, events.QueueResumed:
+		}
+	}
+	return o
+}
+
+// Event is one event in answers and event streams.
+type Event struct {
+	EventID string          `json:"eventId"`
+	Type    events.Type     `json:"type"`
+	Task    string          `json:"task,omitempty"`
+	V       int             `json:"v"`
+	At      string          `json:"at"`
+	Data    json.RawMessage `json:"data"`
+}
+
+// EventOf is an event of the log.
+func EventOf(e events.Event) (Event, error) {
+	typ, version, data, err := events.Encode(e.Data)
+	if err != nil {
+		return Event{}, fmt.Errorf("show event %s: %w", e.ID, err)
+	}
+	return Event{EventID: e.ID.String(), Type: typ, Task: e.Task, V: version, At: Stamp(e.ID.Ms), Data: data}, nil
+}
+
+// Queue is what is known of a queue.
+type Queue struct {
+	Queue  string        `json:"queue"`
+	Paused bool          `json:"paused"`
+	Counts queues.Counts `json:"counts"` // of all states, also those without a task
+	Totals queues.Totals `json:"totals"` // of all that ever happened
+}
+
+// QueuesOf is every queue of a view, by name; never nil.
+func QueuesOf(view *queues.View) []Queue {
+	list := []Queue{}
+	for name, q := range view.All() {
+		counts := make(queues.Counts, len(events.States))
+		for _, s := range events.States {
+			counts[s] = q.Counts[s]
+		}
+		list = append(list, Queue{Queue: name, Paused: q.Paused, Counts: counts, Totals: q.Totals})
+	}
+	return list
+}
