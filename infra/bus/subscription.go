@@ -10,6 +10,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/infra/pause"
 )
 
 // subscription delivers one stream.
@@ -202,7 +204,7 @@ func (s *subscription) heal(err error, inARow int) {
 				slog.String("stream", s.topic), slog.String("group", s.cfg.Group))
 		}
 	}
-	pause(s.reading, min(time.Second, 20*time.Millisecond<<min(inARow, 6)))
+	pause.Retry(s.reading, inARow)
 }
 
 // deliver hands the message of an entry out, for which a slot is taken.
@@ -258,7 +260,7 @@ func (s *subscription) settle(id string, msg *message.Message, cancel context.Ca
 			return
 		case <-msg.Nacked():
 			cancel()
-			pause(s.reading, s.cfg.NackDelay)
+			pause.For(s.reading, s.cfg.NackDelay)
 			again, ok := msg.Copy(), false
 			if cancel, ok = s.send(again); !ok {
 				return
@@ -269,15 +271,5 @@ func (s *subscription) settle(id string, msg *message.Message, cancel context.Ca
 			cancel()
 			return
 		}
-	}
-}
-
-// pause waits for d, or for ctx.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

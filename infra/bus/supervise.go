@@ -9,6 +9,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tasklog/tasklog/infra/pause"
 )
 
 // The pauses before a subscriber is opened again: they double, and begin anew after one that lasted.
@@ -78,7 +80,7 @@ func (s *Supervisor) supervise(ctx context.Context, topic string, out chan<- *me
 		s.metrics.restarts.Inc()
 		s.log.LogAttrs(ctx, slog.LevelWarn, "subscriber ended and is started again",
 			slog.String("stream", topic), slog.Duration("in", wait), slog.Any("error", err))
-		pause(ctx, wait)
+		pause.For(ctx, wait)
 	}
 }
 

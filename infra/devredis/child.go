@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/infra/pause"
 )
 
 // stopPatience is how long a private server may take to write what it holds before it is killed.
@@ -139,7 +141,7 @@ func (s *Server) ready(ctx context.Context, addr string) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		default:
-			wait(ctx, 5*time.Millisecond)
+			pause.For(ctx, 5*time.Millisecond)
 		}
 	}
 }

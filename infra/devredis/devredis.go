@@ -26,6 +26,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/tasklog/tasklog/infra/pause"
 )
 
 // ErrInUse reports that another Redis uses the folder.
@@ -143,16 +145,6 @@ func acquire(ctx context.Context, name string) (*os.File, error) {
 			_ = f.Close() // nothing was written
 			return nil, err
 		}
-		wait(ctx, step)
-	}
-}
-
-// wait waits for d, or for ctx.
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
+		pause.For(ctx, step)
 	}
 }

@@ -22,10 +22,7 @@ for i = 3, #ARGV do
   local legal = r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying'
   -- A row that no decision wrote is none: it must not stop the others.
   for n = 3, 7 do if not r[n] then legal = false end end
-  if legal then
-    for _, n in ipairs({r[2] or '0', r[3], r[4]}) do if not tonumber(n) then legal = false end end
-    if not last(r[6]) then legal = false end
-  end
+  if legal and not (tonumber(r[2] or 0) and tonumber(r[3]) and tonumber(r[4]) and last(r[6])) then legal = false end
   local early = legal and tonumber(r[4]) > now
   -- One that waits stands in the set; one that was delayed may since be back among the delayed.
   if legal and r[1] ~= 'waiting' and not redis.call('ZSCORE', KEYS[2], member) then legal = false end

@@ -33,8 +33,9 @@ local function place(requested, task)
   return string.sub('0000000000000', #ms + 1) .. ms .. '-' .. string.sub('0000000000', #seq + 1) .. seq .. ':' .. task
 end
 
--- last returns the newest of a row's entry ids.
-local function last(events) return string.match(events, '%S+$') end
+-- last returns the newest of a row's entry ids. The first pattern finds it from the end; the other one
+-- alone would try from every character of a long row.
+local function last(events) return string.match(events, '^.*%s(%S+)$') or string.match(events, '^%S+$') end
 
 -- first returns the oldest of them: that of TaskRequested.
 local function first(events) return string.match(events, '^%S+') end

@@ -117,7 +117,7 @@ func (f *follower) sweep(ctx context.Context, generation int64) {
 }
 
 func (f *follower) done() bool {
-	return f.until != nil && f.fold.Checkpoint.Compare(*f.until) >= 0 && !f.fold.Dirty()
+	return f.until != nil && f.fold != nil && f.fold.Checkpoint.Compare(*f.until) >= 0 && !f.fold.Dirty()
 }
 
 // step waits for events, folds what is there and stores the views.

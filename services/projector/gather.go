@@ -7,6 +7,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/pause"
 	"github.com/tasklog/tasklog/infra/views"
 )
 
@@ -36,7 +37,7 @@ func (f *follower) gather(ctx context.Context) error {
 			if wait <= 0 || ctx.Err() != nil {
 				return nil
 			}
-			pause(ctx, wait)
+			pause.For(ctx, wait)
 		}
 		entries, err := f.log.Range(ctx, f.part, f.fold.Checkpoint, events.MaxID, readBatch)
 		if err != nil {

@@ -108,6 +108,12 @@ func TestBrokenConnectionsCostNothing(t *testing.T) {
 	store := views.New(log)
 	list := h.Events
 	last, broken := events.ID{}, 0
+	breakAll := func() {
+		if err := srv.Client().Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal").Err(); err != nil { // ours stays
+			t.Error(err)
+		}
+		broken++
+	}
 	for last.Compare(list[len(list)-1].ID) < 0 { // the save that comes next may or may not be heard of
 		eventually(t, "the views move", func() bool {
 			at, err := store.Checkpoint(t.Context(), p)
@@ -117,10 +123,7 @@ func TestBrokenConnectionsCostNothing(t *testing.T) {
 			last = at
 			return true
 		})
-		if err := srv.Client().Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal").Err(); err != nil { // ours stays
-			t.Fatal(err)
-		}
-		broken++
+		breakAll()
 	}
 	if broken < 3 {
 		t.Fatalf("broken %d times only: the log is too short", broken)
@@ -128,8 +131,12 @@ func TestBrokenConnectionsCostNothing(t *testing.T) {
 	caughtUp(t, log, p)
 	stop()
 	got := dump(t, log, p)
-	if _, err := projector.Rebuild(t.Context(), log, nil); err != nil {
+	broken = 0
+	if _, err := projector.Rebuild(t.Context(), log, func(int64, int64) { breakAll() }); err != nil {
 		t.Fatal(err)
+	}
+	if broken < 3 {
+		t.Fatalf("broken %d times only during the rebuild: the log is too short", broken)
 	}
 	if want := dump(t, log, p); got != want {
 		t.Error(differ(got, want))

@@ -33,6 +33,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/pause"
 	"github.com/tasklog/tasklog/infra/views"
 )
 
@@ -116,7 +117,7 @@ func (f *follower) run(ctx context.Context) {
 			failures++
 			continue
 		}
-		pause(ctx, wait)
+		pause.For(ctx, wait)
 	}
 }
 
@@ -129,18 +130,5 @@ func (f *follower) failed(ctx context.Context, inARow int, err error) {
 	f.metrics.failures.Inc()
 	f.slog.LogAttrs(ctx, slog.LevelWarn, "step failed and is tried again",
 		slog.String("process", "projector"), slog.Int("partition", f.part.N), slog.Any("error", err))
-	pause(ctx, min(time.Second, 20*time.Millisecond<<min(inARow, 6)))
-}
-
-// pause waits for d, or for ctx.
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
+	pause.Retry(ctx, inARow)
 }

@@ -9,8 +9,13 @@ import (
 	"time"
 
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/pause"
 	"github.com/tasklog/tasklog/infra/views"
 )
+
+// maxFailures is how many steps in a row Redis may leave unanswered, some 5 s, before a rebuild ends
+// with the last one's error.
+const maxFailures = 10
 
 // Summary tells what a rebuild did.
 type Summary struct {
@@ -88,19 +93,38 @@ func (f *follower) rebuild(ctx context.Context) (err error) {
 		return err
 	}
 	f.until = &end
-	for !f.done() {
-		wait, err := f.lead(ctx)
-		if err != nil && !errors.Is(err, views.ErrMoved) {
-			return err
-		}
-		if pause(ctx, wait); ctx.Err() != nil {
+	for failures := 0; !f.done(); {
+		saves := f.saves
+		err := f.turn(ctx)
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err != nil || wait > 0 { // somebody else moved the views: perhaps to the end
-			if f.fold, err = f.store.Load(ctx, f.part); err != nil {
-				return err
-			}
+		if f.saves > saves {
+			failures = 0
 		}
+		if err == nil {
+			continue
+		}
+		if !eventlog.Unavailable(err) || failures == maxFailures {
+			return err
+		}
+		pause.Retry(ctx, failures) // a connection broke, or Redis starts anew
+		failures++
 	}
 	return f.store.Sweep(ctx, f.part, f.fold.Generation)
+}
+
+// turn leads the partition for as long as it can, and looks where its views are after somebody else
+// moved them: perhaps they have reached the end.
+func (f *follower) turn(ctx context.Context) error {
+	wait, err := f.lead(ctx)
+	if err == nil && wait == 0 {
+		return nil
+	}
+	if err != nil && !errors.Is(err, views.ErrMoved) {
+		return err
+	}
+	pause.For(ctx, wait)
+	f.fold, err = f.store.Load(ctx, f.part)
+	return err
 }

@@ -24,8 +24,10 @@ const (
 	presenceTTL = 15 * time.Second
 	presenceAge = time.Second
 
-	// brokenRest is how long a queue is left alone after Redis refused what was asked for it.
-	brokenRest = time.Second
+	// refusedRest is how long a queue is left alone after Redis refused what was asked for it, and
+	// refusedTick how often we look meanwhile at delayed tasks of it whose time has come.
+	refusedRest = time.Second
+	refusedTick = 50 * time.Millisecond
 )
 
 // A dispatcher makes the tasks of one partition due. Two goroutines share it: wake waits for the
@@ -41,12 +43,12 @@ type dispatcher struct {
 	workers   []eventlog.Presence
 	workersAt time.Time // when we asked for them
 	queued    map[string]int
-	broken    map[string]time.Time // queues whose keys are not ours, and when we saw that
+	refusals  map[string]time.Time // queues that Redis refused something for, and when
 }
 
 func newDispatcher(s *Scheduler, p eventlog.Partition) *dispatcher {
 	return &dispatcher{
-		Scheduler: s, part: p, queued: map[string]int{}, broken: map[string]time.Time{},
+		Scheduler: s, part: p, queued: map[string]int{}, refusals: map[string]time.Time{},
 		woken: make(chan struct{}, 1), seen: make(chan events.ID, 1),
 	}
 }
@@ -138,22 +140,20 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	}
 	// Every event of an earlier millisecond was in the log before we looked.
 	seen = events.ID{Ms: s.now.UnixMilli() - 1, Seq: events.MaxID.Seq}
-	promoted, err := d.promote(ctx, s.overdue)
+	settled, err := d.promote(ctx, s.overdue)
 	if err != nil {
 		return 0, seen, err
 	}
-	again := promoted > 0 // they wait now: dispatch them with the next look
+	again := settled > 0 // they wait now: dispatch them with the next look
 	for _, queue := range s.ready {
-		if time.Since(d.broken[queue]) < brokenRest {
+		if d.rests(queue) {
 			continue
 		}
-		delete(d.broken, queue)
 		more, err := d.dispatch(ctx, queue, s)
 		if eventlog.Unavailable(err) {
 			return 0, seen, err
 		}
 		if err != nil { // one queue must not stop the others, nor slow them down
-			d.broken[queue] = time.Now()
 			d.refused(ctx, "dispatcher", queue, err)
 		}
 		again = again || more
@@ -168,19 +168,29 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	if s.nextDue > 0 {
 		untilDue := time.UnixMilli(s.nextDue).Sub(time.Now().Add(d.offset))
 		soonest := 200 * time.Microsecond
-		if len(s.overdue) > 0 { // and not promoted: it is due by our idea of Redis' clock only
-			soonest = time.Millisecond
+		if s.nextDue <= s.now.UnixMilli() { // its time has come, and Redis refused to promote it
+			soonest = refusedTick
 		}
 		next = min(next, max(untilDue, soonest))
 	}
 	return next, seen, nil
 }
 
-// refused reports what Redis refused for one queue.
+// rests reports whether a queue is left alone.
+func (d *dispatcher) rests(queue string) bool {
+	if time.Since(d.refusals[queue]) < refusedRest {
+		return true
+	}
+	delete(d.refusals, queue)
+	return false
+}
+
+// refused reports what Redis refused for one queue, and lets the queue rest.
 func (d *dispatcher) refused(ctx context.Context, process, queue string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
+	d.refusals[queue] = time.Now()
 	d.metrics.failures.WithLabelValues(process).Inc()
 	d.slog.LogAttrs(ctx, slog.LevelWarn, "a queue is left alone for a moment",
 		slog.String("process", process), slog.String("queue", queue), slog.Any("error", err))

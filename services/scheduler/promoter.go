@@ -6,9 +6,9 @@ import (
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
 
-// promote moves delayed tasks to the waiting ones of their queues and returns how many went.
-// The script leaves alone what is not due yet by Redis' clock.
-func (d *dispatcher) promote(ctx context.Context, ids []string) (moved int, err error) {
+// promote moves delayed tasks to the waiting ones of their queues, drops those that are none, and
+// returns how many are not delayed any more. The script leaves alone what is not due yet by Redis' clock.
+func (d *dispatcher) promote(ctx context.Context, ids []string) (settled int, err error) {
 	if len(ids) == 0 {
 		return 0, nil
 	}
@@ -16,10 +16,9 @@ func (d *dispatcher) promote(ctx context.Context, ids []string) (moved int, err 
 	if err != nil {
 		return 0, err
 	}
-	if len(tasks) < len(ids) {
-		if err := d.dropNobody(ctx, d.part.Delayed, ids, tasks); err != nil {
-			return 0, err
-		}
+	dropped, err := d.dropNobody(ctx, d.part.Delayed, ids, tasks)
+	if err != nil {
+		return 0, err
 	}
 	byQueue := map[string][]eventlog.Promotion{}
 	for _, t := range tasks {
@@ -27,10 +26,14 @@ func (d *dispatcher) promote(ctx context.Context, ids []string) (moved int, err 
 			Task: t.ID, Queue: t.Queue, Priority: t.Priority, Requested: t.Events[0],
 		})
 	}
+	moved := 0
 	for queue, list := range byQueue {
+		if d.rests(queue) {
+			continue
+		}
 		n, err := d.log.Promote(ctx, d.part, queue, list)
 		if eventlog.Unavailable(err) {
-			return moved, err
+			return dropped + moved, err
 		}
 		if err != nil {
 			d.refused(ctx, "promoter", queue, err)
@@ -38,5 +41,5 @@ func (d *dispatcher) promote(ctx context.Context, ids []string) (moved int, err 
 		moved += n
 	}
 	d.metrics.promoted.Add(float64(moved))
-	return moved, nil
+	return dropped + moved, nil
 }

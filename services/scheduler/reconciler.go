@@ -9,6 +9,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/pause"
 )
 
 // pagesPerTick bounds how much of a pass over all rows one tick takes.
@@ -30,7 +31,7 @@ func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 	for failures := 0; ctx.Err() == nil; {
 		end, err := s.log.Last(ctx, p)
 		if err == nil && rested && end == done.began && !done.live {
-			pause(ctx, s.cfg.ReconcileEvery)
+			pause.For(ctx, s.cfg.ReconcileEvery)
 			continue
 		}
 		for i := 0; i < pagesPerTick && err == nil; i++ {
@@ -48,7 +49,7 @@ func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 			continue
 		}
 		failures = 0
-		pause(ctx, s.cfg.ReconcileEvery)
+		pause.For(ctx, s.cfg.ReconcileEvery)
 	}
 }
 

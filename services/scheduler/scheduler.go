@@ -34,6 +34,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/pause"
 )
 
 // Config says how the scheduler judges workers.
@@ -102,17 +103,7 @@ func (s *Scheduler) failed(ctx context.Context, process string, p eventlog.Parti
 	s.metrics.failures.WithLabelValues(process).Inc()
 	s.slog.LogAttrs(ctx, slog.LevelWarn, "step failed and is tried again",
 		slog.String("process", process), slog.Int("partition", p.N), slog.Any("error", err))
-	pause(ctx, min(time.Second, 20*time.Millisecond<<min(inARow, 6)))
-}
-
-// pause waits for d, or for ctx.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
+	pause.Retry(ctx, inARow)
 }
 
 // metrics counts what the scheduler does.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/pause"
 )
 
 // sweepEvery is the time between two sweeps: an abandoned attempt ends at most so much after its
@@ -28,7 +29,7 @@ func (s *Scheduler) sweep(ctx context.Context, p eventlog.Partition) {
 			continue
 		}
 		failures = 0
-		pause(ctx, next)
+		pause.For(ctx, next)
 	}
 }
 
@@ -55,8 +56,8 @@ func (s *Scheduler) sweepOnce(ctx context.Context, p eventlog.Partition, every t
 				return 0, failed
 			}
 		}
-		failed = errors.Join(failed, s.dropNobody(ctx, p.Leases, swept.Overdue, tasks))
-		if failed != nil {
+		_, err = s.dropNobody(ctx, p.Leases, swept.Overdue, tasks)
+		if failed = errors.Join(failed, err); failed != nil {
 			return 0, failed
 		}
 	}
@@ -94,21 +95,27 @@ func (s *Scheduler) abandon(ctx context.Context, t events.Task, now int64) error
 }
 
 // dropNobody removes the members of a ledger whose task has no row, or one that no decision wrote:
-// nothing can be done for them, and they would stand in the way of others for ever.
-func (s *Scheduler) dropNobody(ctx context.Context, ledger string, ids []string, found []events.Task) error {
+// nothing can be done for them, and they would stand in the way of others for ever. It returns how many.
+func (s *Scheduler) dropNobody(ctx context.Context, ledger string, ids []string, found []events.Task) (int, error) {
 	have := map[string]bool{}
 	for _, t := range found {
 		have[t.ID] = true
 	}
+	var nobody []any
 	for _, id := range ids {
-		if have[id] {
-			continue
+		if !have[id] {
+			nobody = append(nobody, id)
 		}
-		if err := s.log.Conn().Lease.ZRem(ctx, ledger, id).Err(); err != nil {
-			return err
-		}
-		s.slog.LogAttrs(ctx, slog.LevelWarn, "an entry without a usable task row was removed",
-			slog.String("ledger", ledger), slog.String("task", id))
 	}
-	return nil
+	if len(nobody) == 0 {
+		return 0, nil
+	}
+	if err := s.log.Conn().Lease.ZRem(ctx, ledger, nobody...).Err(); err != nil {
+		return 0, err
+	}
+	for _, id := range nobody {
+		s.slog.LogAttrs(ctx, slog.LevelWarn, "an entry without a usable task row was removed",
+			slog.String("ledger", ledger), slog.Any("task", id))
+	}
+	return len(nobody), nil
 }

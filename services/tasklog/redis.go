@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/pause"
 	"github.com/tasklog/tasklog/services/client"
 )
 
@@ -64,10 +65,7 @@ func (p *program) await(ctx context.Context, logger *slog.Logger, at string, pat
 		}
 		logger.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: waiting for it", slog.String("redis", redacted(at)),
 			slog.Any("error", err), slog.Duration("patience", left.Round(time.Second)))
-		select {
-		case <-ctx.Done():
-		case <-time.After(min(left, 2*time.Second)):
-		}
+		pause.For(ctx, min(left, 2*time.Second))
 	}
 }
 

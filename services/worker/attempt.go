@@ -14,6 +14,7 @@ import (
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/lock"
+	"github.com/tasklog/tasklog/infra/pause"
 	"github.com/tasklog/tasklog/services/worker/internal/verdict"
 )
 
@@ -56,8 +57,7 @@ func (w *Worker) record(next message.HandlerFunc) message.HandlerFunc {
 		}
 		ctx, cancel := context.WithCancelCause(life)
 		defer cancel(nil)
-		d.run = &run{attempt: w.attempt(d, mutex.Token), name: d.started.Name, cancel: cancel, since: time.Now()}
-		d.run.attempt.Entry, d.run.attempt.Def = events.ID{}, ""
+		d.run = &run{attempt: w.held(d, mutex.Token), name: d.started.Name, cancel: cancel, since: time.Now()}
 		timeout := w.cfg.DefaultTimeout
 		if d.started.TimeoutMs > 0 {
 			timeout = time.Duration(d.started.TimeoutMs) * time.Millisecond
@@ -139,9 +139,7 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 	d.started, err = w.start(ctx, w.attempt(d, mutex.Token))
 	if err == nil {
 		if w.handlers.find(d.started.Name) == nil { // its entry did not say its name
-			started := w.attempt(d, mutex.Token)
-			started.Entry = events.ID{}
-			w.release(ctx, d, started, events.ReasonNoHandler, new(noHandlerRetry))
+			w.release(ctx, d, w.held(d, mutex.Token), events.ReasonNoHandler, new(noHandlerRetry))
 			return nil
 		}
 		return mutex
@@ -162,21 +160,28 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 	return nil
 }
 
+// attempt is one that is not started: its entry lies in the dispatch stream.
 func (w *Worker) attempt(d *delivery, token string) eventlog.Attempt {
 	return eventlog.Attempt{Task: d.Task, Queue: d.Queue, Number: d.Attempt, Token: token, Worker: w.cfg.ID, Entry: d.Entry, Def: d.Def}
+}
+
+// held is the attempt once it is started: its entry is gone.
+func (w *Worker) held(d *delivery, token string) eventlog.Attempt {
+	a := w.attempt(d, token)
+	a.Entry, a.Def = events.ID{}, ""
+	return a
 }
 
 // start appends TaskStarted. While Redis does not answer it asks again, for as long as the lease of
 // an attempt that was started unheard may live.
 func (w *Worker) start(ctx context.Context, a eventlog.Attempt) (s eventlog.Started, err error) {
-	deadline := time.Now().Add(w.cfg.LeaseTTL)
-	for try := 0; ; try++ {
+	patience, stop := context.WithTimeout(ctx, w.cfg.LeaseTTL)
+	defer stop()
+	err = w.persist(patience, func() (err error) {
 		s, err = w.log.Start(ctx, a, w.cfg.LeaseTTL)
-		if err == nil || !eventlog.Unavailable(err) || ctx.Err() != nil || time.Now().After(deadline) {
-			return s, err
-		}
-		pause(ctx, min(time.Second, 50*time.Millisecond<<min(try, 5)))
-	}
+		return err
+	})
+	return s, err
 }
 
 // end records how an attempt ended. cause is why its context ended, if it did; timeout is the time
@@ -237,15 +242,16 @@ func outcomeOf(v verdict.Verdict, retry *time.Duration) string {
 	return outcomeFailed
 }
 
-// persist asks until Redis has answered: what a handler did is not thrown away because Redis is away.
+// persist asks until Redis has answered or ctx has ended: what a handler did is not thrown away because
+// Redis is away.
 func (w *Worker) persist(ctx context.Context, decide func() error) error {
 	for try := 0; ; try++ {
 		err := decide()
 		if err == nil || !eventlog.Unavailable(err) || ctx.Err() != nil {
 			return err
 		}
-		w.slog.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: what an attempt did is kept", slog.Any("error", err))
-		pause(ctx, min(time.Second, 50*time.Millisecond<<min(try, 5)))
+		w.slog.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: an attempt waits for it", slog.Any("error", err))
+		pause.For(ctx, min(time.Second, 50*time.Millisecond<<min(try, 5)))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/pause"
 )
 
 // announceEvery is the time between two announcements. The scheduler gives a silent worker three.
@@ -29,7 +30,7 @@ func (w *Worker) announce(ctx, taking context.Context) {
 			w.slog.LogAttrs(ctx, slog.LevelWarn, "presence could not be announced: trying again", slog.Any("error", err))
 			next = time.Second
 		}
-		pause(taking, next)
+		pause.For(taking, next)
 	}
 	if err := w.log.Leave(ctx, w.cfg.ID); err != nil {
 		w.slog.LogAttrs(ctx, slog.LevelWarn, "presence could not be taken back: it ends by itself", slog.Any("error", err))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/pause"
 )
 
 const (
@@ -338,5 +339,5 @@ func (r *reader) deliver(ctx context.Context, out chan<- *message.Message, d eve
 func (r *reader) failed(ctx context.Context, inARow int, err error) {
 	r.metrics.readFailures.Inc()
 	r.slog.LogAttrs(ctx, slog.LevelWarn, "a read failed and is tried again", slog.Int("partition", r.part.N), slog.Any("error", err))
-	pause(ctx, min(time.Second, 20*time.Millisecond<<min(inARow, 6)))
+	pause.Retry(ctx, inARow)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/pause"
 )
 
 // run is an attempt that this worker holds.
@@ -89,7 +90,7 @@ func (w *Worker) watch(ctx context.Context) {
 		}
 		for try := 0; ctx.Err() == nil && !w.extend(ctx); try++ {
 			// Redis was away: the leases get shorter while we wait.
-			pause(ctx, min(time.Second, every/4, 50*time.Millisecond<<min(try, 5)))
+			pause.For(ctx, min(time.Second, every/4, 50*time.Millisecond<<min(try, 5)))
 		}
 	}
 }
@@ -144,14 +145,4 @@ func (w *Worker) lost(ctx context.Context, r *run, why error) {
 			slog.Int("attempt", r.attempt.Number), slog.Any("error", why))
 	}
 	r.cancel(cause)
-}
-
-// pause waits for d, or for ctx.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
