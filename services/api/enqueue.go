@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/services/api/wire"
 )
@@ -31,7 +32,9 @@ func (a *API) enqueue(c *gin.Context) {
 		return
 	}
 	r.Traceparent = traceparent(c.Request.Header)
+	crashpoint.Hit(crashpoint.APIBeforeRequest)
 	got, err := a.log.Request(c.Request.Context(), r)
+	crashpoint.Hit(crashpoint.APIAfterRequest)
 	if err != nil {
 		a.fail(c, err)
 		return

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/views"
 )
@@ -28,6 +29,7 @@ type follower struct {
 	fold *views.Fold
 
 	ahead   []eventlog.Entry // read and not yet folded
+	more    bool             // the log has more than was read last
 	renewed time.Time        // when the lease was extended, by our clock
 	saved   time.Time        // when the views were stored
 	saves   int
@@ -132,9 +134,11 @@ func (f *follower) step(ctx context.Context) error {
 	if err := f.noteGap(ctx); err != nil {
 		return err
 	}
+	crashpoint.Hit(crashpoint.ProjectorBeforeSave)
 	if err := f.store.Save(ctx, f.fold, f.id, f.cfg.LeaseTTL); err != nil {
 		return err
 	}
+	crashpoint.Hit(crashpoint.ProjectorAfterSave)
 	f.saves++
 	f.saved = time.Now()
 	f.renewed = f.saved

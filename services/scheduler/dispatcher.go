@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
 
@@ -138,6 +139,9 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	if err != nil {
 		return 0, seen, err
 	}
+	if len(s.overdue)+len(s.ready) > 0 {
+		crashpoint.Hit(crashpoint.SchedulerAfterLook)
+	}
 	// Every event of an earlier millisecond was in the log before we looked.
 	seen = events.ID{Ms: s.now.UnixMilli() - 1, Seq: events.MaxID.Seq}
 	settled, err := d.promote(ctx, s.overdue)
@@ -264,6 +268,7 @@ func (d *dispatcher) dispatch(ctx context.Context, queue string, s sight) (more 
 	if err != nil {
 		return false, err
 	}
+	crashpoint.Hit(crashpoint.SchedulerAfterDue)
 	d.metrics.dispatched.Add(float64(done.Done))
 	return done.Done == eventlog.MaxItems && done.Room > 0, nil
 }

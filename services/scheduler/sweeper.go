@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/pause"
 )
@@ -49,6 +50,7 @@ func (s *Scheduler) sweepOnce(ctx context.Context, p eventlog.Partition, every t
 		if err != nil {
 			return 0, err
 		}
+		crashpoint.Hit(crashpoint.SchedulerListed)
 		var failed error
 		for _, t := range tasks {
 			failed = errors.Join(failed, s.abandon(ctx, t, swept.Now)) // one task must not stop the others

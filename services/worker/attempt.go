@@ -12,6 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/lock"
 	"github.com/tasklog/tasklog/infra/pause"
@@ -136,8 +137,10 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 		}
 		return nil
 	}
+	crashpoint.Hit(crashpoint.WorkerAfterLock)
 	d.started, err = w.start(ctx, w.attempt(d, mutex.Token))
 	if err == nil {
+		crashpoint.Hit(crashpoint.WorkerAfterStart)
 		if w.handlers.find(d.started.Name) == nil { // its entry did not say its name
 			w.release(ctx, d, w.held(d, mutex.Token), events.ReasonNoHandler, new(noHandlerRetry))
 			return nil
@@ -215,8 +218,10 @@ func (w *Worker) end(ctx context.Context, d *delivery, mutex *lock.Mutex, err, c
 		_, err := w.log.Fail(ctx, d.run.attempt, took, v.Reason, v.Error, retry)
 		return err
 	}
+	crashpoint.Hit(crashpoint.WorkerBeforeFinish)
 	switch err := w.persist(ctx, finish); {
 	case err == nil:
+		crashpoint.Hit(crashpoint.WorkerAfterFinish)
 		w.metrics.ended(outcomeOf(v, retry), took)
 	case errors.Is(err, eventlog.ErrFenced):
 		w.unlock(ctx, mutex)

@@ -12,6 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/pause"
 )
@@ -158,6 +159,9 @@ func (r *reader) free(ctx context.Context) int {
 // take reads at most n entries from each queue.
 func (r *reader) take(ctx context.Context, out chan<- *message.Message, queues []string, n int, wait time.Duration) error {
 	taken, err := r.log.Take(ctx, r.part, r.cfg.ID, queues, n, wait)
+	if len(taken) > 0 {
+		crashpoint.Hit(crashpoint.WorkerAfterTake)
+	}
 	for _, d := range taken {
 		r.deliver(ctx, out, d)
 	}

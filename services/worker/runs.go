@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/pause"
 )
@@ -121,6 +122,7 @@ func (w *Worker) extendSome(ctx context.Context, p eventlog.Partition, some []*r
 	for i, r := range some {
 		attempts[i] = r.attempt
 	}
+	crashpoint.Hit(crashpoint.WorkerHeartbeat)
 	answers, err := w.log.Extend(ctx, p, w.cfg.LeaseTTL, attempts)
 	if err != nil {
 		w.metrics.extendFailures.Inc()

@@ -1,0 +1,42 @@
+// Package crashpoint names the places at which a process may die and nothing may be lost. In a program
+// built as usual they cost nothing. Built with the tag "chaos", the program kills itself at the place that
+// the variable TASKLOG_CRASH names, as if its machine had: no deferred call runs, nothing is flushed.
+package crashpoint
+
+// Variable is the environment variable that names a point, and after a colon at which of its hits to
+// die: "worker.after_start:3". Without a number it is the first.
+const Variable = "TASKLOG_CRASH"
+
+// A Point is a place in the code of a service.
+type Point string
+
+// The points, by service.
+const (
+	APIBeforeRequest Point = "api.before_request" // a request was read and checked, and not asked of Redis
+	APIAfterRequest  Point = "api.after_request"  // Redis has it, the client was not answered
+
+	SchedulerAfterLook Point = "scheduler.after_look" // it knows what to do, and has done nothing
+	SchedulerAfterDue  Point = "scheduler.after_due"  // tasks were dispatched
+	SchedulerListed    Point = "scheduler.listed"     // the sweep knows whose lease ended, and has ended none
+
+	WorkerAfterTake    Point = "worker.after_take"    // entries were delivered and are in no handler
+	WorkerAfterLock    Point = "worker.after_lock"    // it has the mutex, the task is not started
+	WorkerAfterStart   Point = "worker.after_start"   // the task is active, its handler has not begun
+	WorkerBeforeFinish Point = "worker.before_finish" // the handler did its work, and nobody knows
+	WorkerAfterFinish  Point = "worker.after_finish"  // the end is recorded, the worker has not heard of it
+	WorkerHeartbeat    Point = "worker.heartbeat"     // leases are about to be extended
+
+	ProjectorBeforeSave Point = "projector.before_save" // events were folded, the views are the old ones
+	ProjectorAfterSave  Point = "projector.after_save"  // views and checkpoint are stored
+)
+
+// Points lists them all.
+var Points = []Point{
+	APIBeforeRequest, APIAfterRequest,
+	SchedulerAfterLook, SchedulerAfterDue, SchedulerListed,
+	WorkerAfterTake, WorkerAfterLock, WorkerAfterStart, WorkerBeforeFinish, WorkerAfterFinish, WorkerHeartbeat,
+	ProjectorBeforeSave, ProjectorAfterSave,
+}
+
+// Last is what a process says on standard error when it dies at a point, before the point's name.
+const Last = "crash point "

@@ -1,0 +1,6 @@
+//go:build !chaos
+
+package crashpoint
+
+// Hit does nothing.
+func Hit(Point) {}
