@@ -149,7 +149,7 @@ func TestEveryHandlersFileLoads(t *testing.T) {
 	n := 0
 	for _, p := range readPages(t) {
 		for _, b := range p.blocks {
-			if b.lang != "yaml" || !strings.HasPrefix(b.text, "targets:") {
+			if b.lang != "yaml" || !strings.Contains(b.text, "\ntargets:") {
 				continue
 			}
 			n++

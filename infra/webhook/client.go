@@ -61,9 +61,10 @@ type Client struct {
 	limit int64
 }
 
-// NewClient returns a client that reads at most limit bytes of an answer's body.
-func NewClient(limit int64) *Client {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+// NewClient returns a client that reads at most limit bytes of an answer's body, and that calls what is
+// in the public internet or in allow.
+func NewClient(limit int64, allow Allow) *Client {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: allow.control}
 	return &Client{limit: limit, http: &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  nil,
@@ -84,7 +85,7 @@ func NewClient(limit int64) *Client {
 // The header is sent as it is, and Content-Type is application/json where it has none.
 //
 // The error is an ErrTooLong, beside a Response with the status and the limit's worth of body; or says
-// why there is no answer, for one when ctx ended.
+// why there is no answer: an ErrForbidden where none was asked for, or that ctx ended.
 func (c *Client) Post(ctx context.Context, to string, header http.Header, secret string, body []byte) (Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {

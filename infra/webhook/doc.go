@@ -16,4 +16,7 @@
 //
 // A URL is http or https and carries no user name. A redirect is not followed but returned, and a
 // proxy is not used, whatever the environment says. An answer is read up to a limit and no further.
+//
+// A request goes to an address of the public internet, or to one that Allow names: what a name means is
+// checked when it is called. Link-local addresses, where clouds keep their metadata, are never called.
 package webhook

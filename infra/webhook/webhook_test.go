@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,9 @@ import (
 
 	"github.com/tasklog/tasklog/infra/webhook"
 )
+
+// loopback is where the servers of these tests are.
+var loopback = webhook.Allow{netip.MustParsePrefix("127.0.0.1/32")}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -104,7 +108,7 @@ func TestPostSignsWhatItSendsAndFollowsNobody(t *testing.T) {
 		http.Redirect(w, r, "/next", http.StatusTemporaryRedirect)
 	}))
 	defer server.Close()
-	c := webhook.NewClient(1000)
+	c := webhook.NewClient(1000, loopback)
 	defer c.Close()
 	resp, err := c.Post(t.Context(), server.URL, http.Header{"Host": {"virtual.example"}}, "s", []byte("{}"))
 	if err != nil || resp.Status != http.StatusTemporaryRedirect || resp.OK() || hits != 1 {
@@ -122,7 +126,7 @@ func TestPostReadsNoMoreThanItsLimit(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	c := webhook.NewClient(1000)
+	c := webhook.NewClient(1000, loopback)
 	defer c.Close()
 	resp, err := c.Post(t.Context(), server.URL, nil, "", nil)
 	if !errors.Is(err, webhook.ErrTooLong) || len(resp.Body) != 1000 || resp.Status != http.StatusAccepted {
@@ -136,7 +140,7 @@ func TestPostEndsWithItsContextAndHidesTheURL(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	c := webhook.NewClient(1000)
+	c := webhook.NewClient(1000, loopback)
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()

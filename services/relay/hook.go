@@ -40,8 +40,8 @@ type hook struct {
 	many   bool // partitions
 }
 
-func newHook(cfg Config, partitions int) *hook {
-	return &hook{client: webhook.NewClient(answerLimit), secret: cfg.Secret, many: partitions > 1}
+func newHook(cfg Config, allow webhook.Allow, partitions int) *hook {
+	return &hook{client: webhook.NewClient(answerLimit, allow), secret: cfg.Secret, many: partitions > 1}
 }
 
 // Publish posts messages, one after the other. An error means that one was not acknowledged by a 2xx.

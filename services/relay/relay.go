@@ -31,6 +31,8 @@ type Config struct {
 	Types []string `env:"TASKLOG_RELAY_TYPES" usage:"event types to deliver, separated by commas (default the final ones)"`
 	// Secret signs requests; see infra/webhook. Empty means unsigned.
 	Secret string `env:"TASKLOG_RELAY_SECRET" usage:"secret that signs requests"`
+	// Allow is the networks beyond the public internet that To may be in, such as 10.0.0.0/8; see infra/webhook.
+	Allow []string `env:"TASKLOG_RELAY_ALLOW" usage:"networks beyond the public internet that the webhook may be in, separated by commas"`
 	// Group is the consumer group, which keeps the position in the log. A new group begins at the
 	// start of the log. Empty means "relay".
 	Group string `env:"TASKLOG_RELAY_GROUP" usage:"consumer group, which keeps the position (default relay)"`
@@ -136,10 +138,18 @@ type Relay struct {
 // The error is an *events.FieldError.
 func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*Relay, error) {
 	cfg = cfg.withDefaults()
-	if _, err := webhook.ParseURL(cfg.To); err != nil {
+	allow, err := webhook.ParseAllow(cfg.Allow)
+	if err != nil {
+		return nil, &events.FieldError{Field: "relay allow", Reason: err.Error()}
+	}
+	to, err := webhook.ParseURL(cfg.To)
+	if err == nil {
+		err = allow.CheckHost(to.Hostname())
+	}
+	if err != nil {
 		return nil, &events.FieldError{Field: "relay to", Reason: err.Error()}
 	}
-	hook := newHook(cfg, len(log.Partitions()))
+	hook := newHook(cfg, allow, len(log.Partitions()))
 	r, err := Forward(log, cfg, hook, cfg.To, logger, reg)
 	if err != nil {
 		return nil, err

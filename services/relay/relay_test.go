@@ -113,7 +113,7 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *house) start(cfg relay.Config) (stop func()) {
 	h.Helper()
 	h.reg = prometheus.NewRegistry()
-	cfg.To = h.url
+	cfg.To, cfg.Allow = h.url, []string{"127.0.0.1"}
 	if cfg.RetryDelay == 0 {
 		cfg.RetryDelay = time.Millisecond
 	}
@@ -262,6 +262,8 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 		"relay to: has no host":                  {To: "http:///x"},
 		"relay types: there is no":               {To: "http://x", Types: []string{"TaskDone"}},
 		"relay group: character":                 {To: "http://x", Group: "a{b"},
+		"relay to: forbidden address: 10.0.0.1":  {To: "http://10.0.0.1/"},
+		"relay allow: \"all\" is neither":        {To: "http://x", Allow: []string{"all"}},
 		"relay retries: 101":                     {To: "http://x", Retries: 101},
 		"relay timeout: -1s":                     {To: "http://x", Timeout: -time.Second},
 		"relay retry delay: 2s … 1s is no range": {To: "http://x", RetryDelay: 2 * time.Second, MaxRetryDelay: time.Second},

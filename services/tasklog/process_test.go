@@ -319,14 +319,14 @@ func TestAWorkerHandsTasksToHTTPAndARelayTellsAWebhook(t *testing.T) {
 	}))
 	defer web.Close()
 	dir := t.TempDir()
-	file := "targets:\n  send*:\n    url: " + web.URL + "/task\n    headers:\n      X-Token: ${TOKEN}\n"
+	file := "allow: [127.0.0.1]\ntargets:\n  send*:\n    url: " + web.URL + "/task\n    headers:\n      X-Token: ${TOKEN}\n"
 	if err := os.WriteFile(filepath.Join(dir, "handlers.yml"), []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := []string{"TASKLOG_REDIS_URL=" + srv.URL(), "TOKEN=from-env", "TASKLOG_HEALTH_ADDR=127.0.0.1:0", "TASKLOG_RELAY_SECRET=s3cret"}
 	var running []*process
 	for _, args := range [][]string{
-		{"scheduler"}, {"worker", "--handlers", "handlers.yml"}, {"relay", "--to", web.URL + "/hook"},
+		{"scheduler"}, {"worker", "--handlers", "handlers.yml"}, {"relay", "--to", web.URL + "/hook", "--allow", "127.0.0.1"},
 	} {
 		p := launch(t, dir, env, args...)
 		p.says(t, "health server listens")

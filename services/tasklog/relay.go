@@ -28,6 +28,7 @@ func (p *program) relayCmd() *cobra.Command {
 	setting(flags, "to", "TASKLOG_RELAY_TO", "URL of the webhook")
 	setting(flags, "types", "TASKLOG_RELAY_TYPES", "event types to deliver, separated by commas (default the final ones)")
 	setting(flags, "secret", "TASKLOG_RELAY_SECRET", "secret that signs requests; better given by the variable, for others see a command line")
+	setting(flags, "allow", "TASKLOG_RELAY_ALLOW", "networks beyond the public internet that the webhook may be in, separated by commas")
 	setting(flags, "group", "TASKLOG_RELAY_GROUP", "consumer group, which keeps the position (default relay)")
 	return cmd
 }

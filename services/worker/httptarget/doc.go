@@ -1,6 +1,7 @@
 // Package httptarget lets a worker hand its tasks to HTTP servers, so that a program in any language
 // can handle them. A YAML file says which task names go where:
 //
+//	allow: [127.0.0.1/32]                 # networks beyond the public internet
 //	targets:
 //	  sendEmail:                          # a task name
 //	    url: https://mail.example.com/tasks
@@ -15,6 +16,10 @@
 //
 // ${NAME} in a url, a header or a secret stands for an environment variable, which must be set; $${ is
 // a plain ${.
+//
+// A target is called only at an address of the public internet or of a network under allow, whatever
+// its name means at that moment; link-local addresses, where clouds keep their metadata, are never
+// called. See infra/webhook.
 //
 // # The request
 //

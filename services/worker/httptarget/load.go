@@ -47,6 +47,7 @@ func Load(path string) (*Set, error) {
 
 // file is what a file says of the targets.
 type file struct {
+	Allow   []string         `yaml:"allow"`
 	Targets map[string]entry `yaml:"targets"`
 }
 
@@ -68,9 +69,13 @@ func Parse(data []byte, env func(string) (string, bool)) (*Set, error) {
 	if len(f.Targets) == 0 {
 		return nil, &events.FieldError{Field: "targets", Reason: "there is none"}
 	}
-	s := &Set{client: webhook.NewClient(MaxAnswer)}
+	allow, err := webhook.ParseAllow(f.Allow)
+	if err != nil {
+		return nil, &events.FieldError{Field: "allow", Reason: err.Error()}
+	}
+	s := &Set{client: webhook.NewClient(MaxAnswer, allow)}
 	for _, name := range slices.Sorted(maps.Keys(f.Targets)) {
-		t, err := f.Targets[name].target(name, env)
+		t, err := f.Targets[name].target(name, env, allow)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +86,7 @@ func Parse(data []byte, env func(string) (string, bool)) (*Set, error) {
 }
 
 // target checks an entry.
-func (e entry) target(name string, env func(string) (string, bool)) (*Target, error) {
+func (e entry) target(name string, env func(string) (string, bool), allow webhook.Allow) (*Target, error) {
 	at := "targets." + name
 	if err := events.ValidateName(at, name); err != nil {
 		return nil, err
@@ -94,7 +99,11 @@ func (e entry) target(name string, env func(string) (string, bool)) (*Target, er
 	if t.url, err = expand(e.URL, env); err != nil {
 		return wrong("url", err.Error())
 	}
-	if _, err := webhook.ParseURL(t.url); err != nil {
+	u, err := webhook.ParseURL(t.url)
+	if err == nil {
+		err = allow.CheckHost(u.Hostname())
+	}
+	if err != nil {
 		return wrong("url", err.Error())
 	}
 	for k, v := range e.Headers {

@@ -24,7 +24,7 @@ func TestTheExampleOfTheDocumentationLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	example := regexp.MustCompile(`(?s)//\ttargets:\n.*?\n//\n`).FindString(string(doc))
+	example := regexp.MustCompile(`(?s)//\tallow:[^\n]*\n//\ttargets:\n.*?\n//\n`).FindString(string(doc))
 	example = strings.ReplaceAll(strings.ReplaceAll(example, "//\t", ""), "//\n", "")
 	path := filepath.Join(t.TempDir(), "handlers.yaml")
 	if err := os.WriteFile(path, []byte(example), 0o600); err != nil {
@@ -86,6 +86,11 @@ func TestFilesWithMistakesAreRefusedAndTheMistakeIsNamed(t *testing.T) {
 		{"targets: {a: {url: 'http://x', headers: {tasklog-attempt: 1}}}", "targets.a.headers.tasklog-attempt: is set by the worker"},
 		{"targets: {a: {url: 'http://x', headers: {traceparent: 1}}}", "is set by the worker"},
 		{"targets: {a: {url: 'http://x', headers: {x-a: 1, X-A: 2}}}", "targets.a.headers.X-A: is there twice"},
+		{"allow: [here]\ntargets: {a: {url: 'http://x'}}", `allow: "here" is neither a network`},
+		{"targets: {a: {url: 'http://127.0.0.1:80/'}}", "targets.a.url: forbidden address: 127.0.0.1 is not of the public internet"},
+		{"targets: {a: {url: 'http://LocalHost./'}}", "targets.a.url: forbidden address: 127.0.0.1"},
+		{"targets: {a: {url: 'http://[::ffff:10.1.2.3]/'}}", "targets.a.url: forbidden address: 10.1.2.3"},
+		{"allow: [0.0.0.0/0, '::/0']\ntargets: {a: {url: 'http://169.254.169.254/'}}", "targets.a.url: forbidden address: 169.254.169.254 can never be called"},
 		{"targets: {'a{b': {url: 'http://x'}}", "targets.a{b: character"},
 	} {
 		_, err := httptarget.Parse([]byte(tt.yaml), env)

@@ -50,7 +50,7 @@ func TestAWorkerHandsTasksToTheServersOfItsFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := httptarget.Parse(fmt.Appendf(nil, "targets: {img.*: {url: '%s/img'}, '*': {url: '%s/any'}}", there.URL, there.URL), env)
+	set, err := httptarget.Parse(fmt.Appendf(nil, "allow: [127.0.0.1/32]\ntargets: {img.*: {url: '%s/img'}, '*': {url: '%s/any'}}", there.URL, there.URL), env)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func serve(t *testing.T, h http.HandlerFunc, more string) *httptarget.Target {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	set, err := httptarget.Parse([]byte("targets:\n  job:\n    url: "+server.URL+"/tasks?a=b\n"+more), env)
+	set, err := httptarget.Parse([]byte("allow: [127.0.0.1]\ntargets:\n  job:\n    url: "+server.URL+"/tasks?a=b\n"+more), env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestTheTasksContextEndsTheRequest(t *testing.T) {
 }
 
 func TestAServerThatIsNotThereIsTriedAgainAndItsURLIsNotTold(t *testing.T) {
-	set, err := httptarget.Parse([]byte("targets: {a: {url: 'http://127.0.0.1:1/?token=hidden'}}"), env)
+	set, err := httptarget.Parse([]byte("allow: [127.0.0.1]\ntargets: {a: {url: 'http://127.0.0.1:1/?token=hidden'}}"), env)
 	if err != nil {
 		t.Fatal(err)
 	}
