@@ -91,15 +91,27 @@ type simulation struct {
 	open []string // tasks that are not completed
 }
 
-// step appends one event.
-func (s *simulation) step() {
+// tick lets time pass until the next event.
+func (s *simulation) tick() {
 	if d := s.dice.Int64N(s.cfg.StepMs + 1); d > 0 {
 		s.at = events.ID{Ms: s.at.Ms + d}
 	} else {
 		s.at.Seq++
 	}
+}
+
+func latest(a, b events.ID) events.ID {
+	if a.Compare(b) < 0 {
+		return b
+	}
+	return a
+}
+
+// step appends one event.
+func (s *simulation) step() {
+	s.tick()
 	if !s.cfg.NoOperators && s.dice.IntN(50) == 0 {
-		s.pause()
+		s.pause(s.label().Queue)
 		return
 	}
 	if len(s.open) < s.cfg.Open && s.dice.IntN(4) == 0 || len(s.open) == 0 {
@@ -108,6 +120,10 @@ func (s *simulation) step() {
 	}
 	i := s.dice.IntN(len(s.open))
 	t := s.Tasks[s.open[i]]
+	if s.Paused[t.Queue] && slices.Contains(events.Transitions[events.TypeTaskDue], t.State) {
+		s.pause(t.Queue) // else nothing becomes due
+		return
+	}
 	data := s.next(t)
 	if data == nil { // failed or cancelled for ever
 		s.open = slices.Delete(s.open, i, i+1)
@@ -135,8 +151,9 @@ func (s *simulation) label() events.Label {
 	return events.Label{Queue: fmt.Sprintf("queue: %d", s.dice.IntN(s.cfg.Queues)), Name: "test"}
 }
 
-func (s *simulation) pause() {
-	l := events.Label{Queue: s.label().Queue}
+// pause pauses a queue, or resumes it.
+func (s *simulation) pause(queue string) {
+	l := events.Label{Queue: queue}
 	if s.Paused[l.Queue] {
 		s.append("", events.QueueResumed{Label: l, By: "simulation"})
 	} else {
@@ -148,7 +165,12 @@ func (s *simulation) pause() {
 func (s *simulation) request() {
 	id := fmt.Sprintf("task-%d", len(s.Tasks))
 	d := events.TaskRequested{Label: s.label(), DueAt: s.at.Ms}
-	d.MaxAttempts = 1 + s.dice.IntN(3)
+	d.MaxAttempts, d.Priority = 1+s.dice.IntN(3), s.dice.IntN(3)
+	d.Backoff = events.Backoff{DelayMs: 1 + s.dice.Int64N(200)}
+	d.Backoff.Type = []string{"", events.BackoffFixed, events.BackoffExponential}[s.dice.IntN(3)]
+	if s.dice.IntN(2) == 0 {
+		d.Backoff.Jitter = new(s.dice.Float64())
+	}
 	if s.dice.IntN(3) == 0 {
 		d.DelayMs = 1 + s.dice.Int64N(100)
 		d.DueAt += d.DelayMs
@@ -166,19 +188,19 @@ func (s *simulation) next(t events.Task) events.Data {
 	}
 	switch t.State {
 	case events.StateDelayed, events.StateWaiting, events.StateRetrying:
-		s.at.Ms = max(s.at.Ms, t.DueAt)
-		return events.TaskDue{Label: l, Attempt: t.Attempt + 1, DueAt: t.DueAt, From: t.State}
+		s.at = latest(s.at, events.ID{Ms: t.DueAt})
+		return events.TaskDue{Label: l, Attempt: t.Attempt + 1, Priority: t.Priority, DueAt: t.DueAt, From: t.State}
 	case events.StateDue:
 		worker := fmt.Sprintf("worker-%d", s.dice.IntN(s.cfg.Workers))
 		if roll == 1 {
 			return events.TaskReleased{Label: l, Attempt: t.Attempt + 1, Worker: worker, Reason: events.ReasonNoHandler, From: t.State, RetryAt: s.at.Ms + 5}
 		}
-		return events.TaskStarted{Label: l, Attempt: t.Attempt + 1, Worker: worker, Token: "token", WaitMs: s.at.Ms - t.DueAt}
+		return events.TaskStarted{Label: l, Attempt: t.Attempt + 1, Worker: worker, Token: fmt.Sprintf("token-%d", len(s.Events)), WaitMs: s.at.Ms - t.DueAt}
 	case events.StateActive:
 		return s.end(t, roll)
 	case events.StateFailed, events.StateCancelled:
 		if !s.cfg.NoOperators && roll < 10 {
-			return events.TaskRetryRequested{Label: l, By: "simulation", From: t.State}
+			return events.TaskRetryRequested{Label: l, By: "simulation", RequestID: fmt.Sprintf("retry-%d", len(s.Events)), From: t.State}
 		}
 	case events.StateNone, events.StateCompleted:
 	}
@@ -194,12 +216,13 @@ func (s *simulation) end(t events.Task, roll int) events.Data {
 	case roll == 12:
 		return events.TaskReleased{Label: t.Label, Attempt: t.Attempt, Worker: t.Worker, Reason: events.ReasonShutdown, From: t.State}
 	}
-	failed := events.TaskFailed{Label: t.Label, Attempt: t.Attempt, Worker: t.Worker, RunMs: run, Error: "no", Reason: events.ReasonError}
-	if roll < 15 {
-		failed.Reason = events.ReasonAbandoned
-	}
-	if t.Attempts() < t.MaxAttempts {
-		failed.RetryAt = s.at.Ms + s.dice.Int64N(200)
+	failed := events.TaskFailed{Label: t.Label, Attempt: t.Attempt, Worker: t.Worker, RunMs: run, Error: "no"}
+	failed.Reason = []events.Reason{
+		events.ReasonError, events.ReasonAbandoned, events.ReasonAbandoned, events.ReasonAbandoned,
+		events.ReasonPanic, events.ReasonTimeout, events.ReasonRejected,
+	}[roll-13]
+	if t.Attempts() < t.MaxAttempts && failed.Reason != events.ReasonRejected {
+		failed.RetryAt = s.at.Ms + t.Backoff.Delay(t.Attempts(), s.dice.Float64()).Milliseconds()
 	}
 	return failed
 }

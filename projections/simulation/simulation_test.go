@@ -43,7 +43,10 @@ func TestEveryTypeReasonAndStateOccurs(t *testing.T) {
 			t.Errorf("no task is ever %s", s)
 		}
 	}
-	for _, r := range []events.Reason{events.ReasonError, events.ReasonAbandoned, events.ReasonShutdown, events.ReasonNoHandler} {
+	for _, r := range []events.Reason{
+		events.ReasonError, events.ReasonPanic, events.ReasonTimeout, events.ReasonAbandoned, events.ReasonRejected,
+		events.ReasonShutdown, events.ReasonNoHandler,
+	} {
 		if reasons[r] == 0 {
 			t.Errorf("nothing for the reason %s", r)
 		}
