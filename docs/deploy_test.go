@@ -61,6 +61,9 @@ func TestComposeRunsEveryServiceAndPublishesTheAPIOnLoopbackOnly(t *testing.T) {
 				t.Errorf("%s publishes %s beyond this machine", name, port)
 			}
 		}
+		if name == "api" && s.Environment["TASKLOG_INSECURE_OPEN"] == "true" && s.Environment["TASKLOG_HOSTS"] == "" {
+			t.Errorf("the API is open and answers to any name: %v", s.Environment)
+		}
 		for v := range s.Environment {
 			if !slices.Contains(known, v) {
 				t.Errorf("%s: %s is no setting", name, v)

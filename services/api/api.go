@@ -40,16 +40,22 @@ import (
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/views"
 	"github.com/tasklog/tasklog/services/api/dashboard"
+	"github.com/tasklog/tasklog/services/api/tokens"
 )
 
 // Config says where the API listens and what it takes. The zero Config is good.
 type Config struct {
-	// Addr is host:port. Empty means 127.0.0.1:3000; ":3000" means every interface, and there is no
-	// authentication.
+	// Addr is host:port. Empty means 127.0.0.1:3000; ":3000" means every interface, which wants Tokens.
 	Addr string `env:"TASKLOG_ADDR" usage:"host:port of the HTTP API; without a host, every interface"`
 	// Hosts are the names, in lower case, that requests may be addressed to besides localhost and IP
-	// addresses, such as that of a proxy in front. They count only where Addr is on loopback.
-	Hosts []string `env:"TASKLOG_HOSTS" usage:"names that the API answers to, separated by commas; on loopback, and wherever names are given"`
+	// addresses, such as that of a proxy in front. They count on loopback, without Tokens, and where any
+	// is given.
+	Hosts []string `env:"TASKLOG_HOSTS" usage:"names that the API answers to, separated by commas; on loopback, without tokens, and wherever names are given"`
+	// Tokens is a file of tokens; see package tokens. Where it is named, every route but /healthz and
+	// /readyz wants one. Empty means that everybody may ask for everything, on loopback.
+	Tokens string `env:"TASKLOG_TOKENS" usage:"file of the tokens that may use the API; without, it listens on loopback only"`
+	// InsecureOpen lets everybody ask for everything beyond loopback, too.
+	InsecureOpen bool `env:"TASKLOG_INSECURE_OPEN" usage:"true lets the API listen beyond loopback without tokens"`
 	// MaxPayload is how many bytes of JSON the payload of a task may have. Zero means 1 MiB.
 	MaxPayload int `env:"TASKLOG_MAX_PAYLOAD" usage:"bytes that the payload of a task may have"`
 	// MaxStreams is how many event streams may be open at once. Zero means 256.
@@ -98,6 +104,7 @@ type API struct {
 	cfg      Config
 	slog     *slog.Logger
 	metrics  metrics
+	tokens   *tokens.Set // nil: everybody may ask for everything
 	pages    *dashboard.Pages
 	feeds    []*feed // one a partition
 	streams  atomic.Int64
@@ -112,7 +119,7 @@ type API struct {
 
 // New returns an API of a log that the caller opened, and will close after the API. reg is what
 // /metrics shows, and where the API registers its own; nil means a new one. It fails when the
-// Config is out of range, and sends Redis nothing.
+// Config is out of range or its file of tokens is wrong, and sends Redis nothing.
 func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Registry) (*API, error) {
 	cfg = cfg.withDefaults()
 	if cfg.MaxPayload < 0 || cfg.MaxStreams < 0 || cfg.ReadTimeout < 0 || cfg.Heartbeat < 0 {
@@ -121,11 +128,18 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Reg
 	if reg == nil {
 		reg = prometheus.NewRegistry()
 	}
+	var known *tokens.Set
+	if cfg.Tokens != "" {
+		var err error
+		if known, err = tokens.Load(cfg.Tokens); err != nil {
+			return nil, err
+		}
+	}
 	pages, err := dashboard.New()
 	if err != nil {
 		return nil, err
 	}
-	a := &API{log: log, views: views.New(log), cfg: cfg, slog: logger, metrics: newMetrics(reg), pages: pages}
+	a := &API{log: log, views: views.New(log), cfg: cfg, slog: logger, metrics: newMetrics(reg), tokens: known, pages: pages}
 	a.closing, a.close = context.WithCancel(context.Background())
 	for _, p := range log.Partitions() {
 		a.feeds = append(a.feeds, &feed{api: a, part: p})
@@ -134,10 +148,12 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Reg
 	return a, nil
 }
 
-// Handler serves every route. Whoever uses it without Run calls Close in the end.
+// Handler serves every route. Whoever uses it without Run calls Close in the end, and answers for who
+// can reach it: without Listen only Config.Tokens and Config.Hosts are looked at.
 func (a *API) Handler() http.Handler { return a.handler }
 
-// Listen binds the address, so that Addr tells the port before Run serves.
+// Listen binds the address, so that Addr tells the port before Run serves. It returns an ErrOpen when
+// that is beyond loopback and everybody could ask for everything.
 func (a *API) Listen(ctx context.Context) error {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", a.cfg.Addr)
@@ -147,6 +163,10 @@ func (a *API) Listen(ctx context.Context) error {
 	a.listener = listener
 	if at, ok := listener.Addr().(*net.TCPAddr); ok {
 		a.loopback = at.IP.IsLoopback()
+	}
+	if !a.loopback && a.tokens == nil && !a.cfg.InsecureOpen {
+		a.listener = nil
+		return errors.Join(fmt.Errorf("listen at %s: %w", listener.Addr(), ErrOpen), listener.Close())
 	}
 	return nil
 }

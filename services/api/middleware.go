@@ -92,9 +92,9 @@ func (a *API) protect(c *gin.Context) {
 
 // answersTo reports whether a Host header may name us. On loopback a page of any site could else reach
 // us through a name of its own that resolves to 127.0.0.1 (DNS rebinding), as its own origin. Elsewhere
-// that is checked when names are given.
+// that is checked where no token tells such a page from others, and when names are given.
 func (a *API) answersTo(host string) bool {
-	if !a.loopback && len(a.cfg.Hosts) == 0 {
+	if (a.listener == nil || !a.loopback && a.tokens != nil) && len(a.cfg.Hosts) == 0 {
 		return true
 	}
 	name := host

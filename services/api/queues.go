@@ -25,7 +25,7 @@ func (a *API) setPaused(c *gin.Context, paused bool, decide func(ctx context.Con
 		a.fail(c, err)
 		return
 	}
-	changed, err := decide(c.Request.Context(), queue, by)
+	changed, err := decide(c.Request.Context(), queue, by(c))
 	if err != nil {
 		a.fail(c, err)
 		return

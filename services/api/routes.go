@@ -7,6 +7,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tasklog/tasklog/services/api/tokens"
 )
 
 // routes is the table of everything that the service answers.
@@ -25,33 +27,37 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 			"it takes "+c.Writer.Header().Get("Allow")))
 	})
 
-	// An event stream has no deadline; everything else has.
-	r.GET(streamRoute, a.stream)
-	r.Use(deadline)
-	get := func(path string, h gin.HandlerFunc) {
-		r.GET(path, h)
-		r.HEAD(path, h)
-	}
-	r.POST("/api/tasks", a.enqueue)
-	get("/api/tasks", a.listTasks)
-	get("/api/tasks/:id", a.task)
-	r.POST("/api/tasks/:id/retry", a.retry)
-	r.POST("/api/tasks/:id/cancel", a.cancel)
-	get("/api/queues", a.listQueues)
-	r.POST("/api/queues/:queue/pause", a.pauseQueue)
-	r.POST("/api/queues/:queue/resume", a.resumeQueue)
+	// Nothing is open that is not here: whoever asks for health learns nothing else.
+	open := r.Group("", deadline)
+	get(open, "/healthz", healthz)
+	get(open, "/readyz", a.readyz)
 
+	r.GET(streamRoute, a.allow(tokens.Read), a.stream) // without a deadline
+	read := r.Group("", a.allow(tokens.Read), deadline)
+	get(read, "/api/tasks", a.listTasks)
+	get(read, "/api/tasks/:id", a.task)
+	get(read, "/api/queues", a.listQueues)
+	get(read, "/metrics", gin.WrapH(promhttp.HandlerFor(reg, promhttp.HandlerOpts{})))
 	for _, path := range []string{"/", "/admin", "/admin/", "/admin/queues/"} {
-		get(path, func(c *gin.Context) { c.Redirect(http.StatusFound, "/admin/queues") })
+		get(read, path, func(c *gin.Context) { c.Redirect(http.StatusFound, "/admin/queues") })
 	}
-	get("/admin/queues", a.queuesPage)
-	get("/admin/queues/tasks/:id", a.taskPage)
-	get("/admin/assets/:file", a.asset)
+	get(read, "/admin/queues", a.queuesPage)
+	get(read, "/admin/queues/tasks/:id", a.taskPage)
+	get(read, "/admin/assets/:file", a.asset)
 
-	get("/healthz", healthz)
-	get("/readyz", a.readyz)
-	get("/metrics", gin.WrapH(promhttp.HandlerFor(reg, promhttp.HandlerOpts{})))
+	r.POST("/api/tasks", a.allow(tokens.Submit), deadline, a.enqueue)
+	operate := r.Group("", a.allow(tokens.Operate), deadline)
+	operate.POST("/api/tasks/:id/retry", a.retry)
+	operate.POST("/api/tasks/:id/cancel", a.cancel)
+	operate.POST("/api/queues/:queue/pause", a.pauseQueue)
+	operate.POST("/api/queues/:queue/resume", a.resumeQueue)
 	return r
+}
+
+// get adds a route for GET and HEAD.
+func get(r gin.IRoutes, path string, h gin.HandlerFunc) {
+	r.GET(path, h)
+	r.HEAD(path, h)
 }
 
 // param returns an unescaped part of the path. gin's own unescaping makes a space of a plus sign.

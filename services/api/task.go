@@ -12,9 +12,6 @@ import (
 	"github.com/tasklog/tasklog/services/api/wire"
 )
 
-// by is who asks, as the events of a cancellation, a retry or a pause record it.
-const by = "api"
-
 // encodeEvent returns an event as one line of JSON.
 func encodeEvent(e events.Event) ([]byte, error) {
 	v, err := wire.EventOf(e)
@@ -76,7 +73,7 @@ func (a *API) retry(c *gin.Context) {
 		if err != nil {
 			return events.ID{}, fmt.Errorf("retry task %s: %w", id, err)
 		}
-		return a.log.Retry(c.Request.Context(), id, by, request.String())
+		return a.log.Retry(c.Request.Context(), id, by(c), request.String())
 	})
 }
 
@@ -84,7 +81,7 @@ func (a *API) retry(c *gin.Context) {
 func (a *API) cancel(c *gin.Context) {
 	reason, err := reasonBody(c)
 	a.act(c, err, func(id string) (events.ID, error) {
-		return a.log.Cancel(c.Request.Context(), id, by, reason)
+		return a.log.Cancel(c.Request.Context(), id, by(c), reason)
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -23,12 +24,13 @@ func (p *program) apiCmd() *cobra.Command {
 			})
 		},
 	}
-	addrFlag(cmd.Flags())
+	apiFlags(cmd.Flags())
 	return cmd
 }
 
-func addrFlag(flags *pflag.FlagSet) {
+func apiFlags(flags *pflag.FlagSet) {
 	setting(flags, "addr", "TASKLOG_ADDR", `host:port of the HTTP API; without a host, every interface (default "127.0.0.1:3000")`)
+	setting(flags, "tokens", "TASKLOG_TOKENS", "file of the tokens that may use the API; without, it listens on loopback only")
 }
 
 // api binds the address of the API, so that a taken one is known before anything runs.
@@ -43,6 +45,9 @@ func (h *house) api(ctx context.Context) (service, string, error) {
 	}
 	if err := a.Listen(ctx); err != nil {
 		a.Close()
+		if errors.Is(err, api.ErrOpen) {
+			err = &usageError{err}
+		}
 		return service{}, "", err
 	}
 	return service{"api", a.Run}, a.Addr(), nil

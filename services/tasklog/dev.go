@@ -25,7 +25,7 @@ func (p *program) devCmd() *cobra.Command {
 		Use: "dev", Short: "Run everything in one process, Redis included", Long: devHelp, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.dev(cmd.Context(), noWorker) },
 	}
-	addrFlag(cmd.Flags())
+	apiFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&noWorker, "no-worker", false, "run no worker: your own does the work")
 	return cmd
 }

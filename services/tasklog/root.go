@@ -67,7 +67,7 @@ func newRoot(p *program) *cobra.Command {
 			p.enqueueCmd(), p.taskCmd(), p.queuesCmd(), p.retryCmd(), p.cancelCmd(),
 			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.replayCmd(),
 		}},
-		{"", []*cobra.Command{p.healthCmd(), p.configCmd(), p.versionCmd()}},
+		{"", []*cobra.Command{p.tokenCmd(), p.healthCmd(), p.configCmd(), p.versionCmd()}},
 	} {
 		for _, cmd := range add.cmds {
 			cmd.GroupID = add.group
