@@ -36,37 +36,38 @@ type house struct {
 	started chan time.Time // when the handler of a task began
 }
 
+// A handler is what runs every task of a house.
+type handler = func(context.Context, worker.Task[json.RawMessage]) (any, error)
+
+// build returns a house that tells when a handler begins, which takes no time.
 func build(t *testing.T) *house {
 	t.Helper()
+	started := make(chan time.Time, 1000)
 	srv := testredis.Start(t)
-	conn, err := eventlog.Connect(srv.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &house{T: t, redis: srv, log: log, client: &http.Client{Transport: &http.Transport{}}, started: make(chan time.Time, 1000)}
-	t.Cleanup(func() {
-		h.client.CloseIdleConnections()
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	quiet := slog.New(slog.DiscardHandler)
-	sched, err := scheduler.New(log, scheduler.Config{}, quiet, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	work, err := worker.New(log, worker.Config{}, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	work.HandleAny(func(context.Context, worker.Task[json.RawMessage]) (any, error) {
-		h.started <- time.Now()
+	h := on(t, srv, srv.URL(), 0, func(context.Context, worker.Task[json.RawMessage]) (any, error) {
+		started <- time.Now()
 		return nil, nil
 	})
+	h.started = started
+	return h
+}
+
+// on returns a house whose services reach a Redis by a URL. The house itself reaches it directly.
+func on(t *testing.T, srv *testredis.Server, url string, lease time.Duration, work handler) *house {
+	t.Helper()
+	h := &house{T: t, redis: srv, log: open(t, srv.URL()), client: &http.Client{Transport: &http.Transport{}}}
+	t.Cleanup(h.client.CloseIdleConnections)
+	log := open(t, url)
+	quiet := slog.New(slog.DiscardHandler)
+	sched, err := scheduler.New(log, scheduler.Config{LeaseTTL: lease}, quiet, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hands, err := worker.New(log, worker.Config{LeaseTTL: lease}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hands.HandleAny(work)
 	project, err := projector.New(log, projector.Config{}, quiet, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -79,10 +80,28 @@ func build(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	h.base = "http://" + serve.Addr()
-	for _, run := range []func(context.Context) error{sched.Run, work.Run, project.Run, serve.Run} {
+	for _, run := range []func(context.Context) error{sched.Run, hands.Run, project.Run, serve.Run} {
 		h.run(run)
 	}
 	return h
+}
+
+func open(t *testing.T, url string) *eventlog.Log {
+	t.Helper()
+	conn, err := eventlog.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
 }
 
 // run runs a service until the test ends.
@@ -101,6 +120,14 @@ func (h *house) run(service func(context.Context) error) {
 // post asks the API for a task.
 func (h *house) post(body string) {
 	h.Helper()
+	if status, answer := h.try(body); status != http.StatusAccepted {
+		h.Fatalf("%d %s", status, answer)
+	}
+}
+
+// try asks the API for a task, and returns its answer.
+func (h *house) try(body string) (status int, answer string) {
+	h.Helper()
 	req, err := http.NewRequestWithContext(h.Context(), http.MethodPost, h.base+"/api/tasks", strings.NewReader(body))
 	if err != nil {
 		h.Fatal(err)
@@ -110,11 +137,15 @@ func (h *house) post(body string) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	answer, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close() // it was read
-	if err != nil || resp.StatusCode != http.StatusAccepted {
-		h.Fatalf("%s %s, %v", resp.Status, answer, err)
+	if err != nil {
+		h.Fatal(err)
 	}
+	if resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") == "" {
+		h.Errorf("%s without Retry-After", resp.Status)
+	}
+	return resp.StatusCode, string(text)
 }
 
 // begun returns when the next handler begins, or has begun.
