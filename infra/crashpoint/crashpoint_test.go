@@ -29,7 +29,7 @@ func main() {
 // run builds the program and runs it. It returns what the program said and how it ended.
 func run(t *testing.T, tags, crash string) (string, error) {
 	t.Helper()
-	dir, err := os.MkdirTemp(".", "_program-") // within the module, which its import needs
+	dir, err := os.MkdirTemp(".", "_program-") //nolint:usetesting // it must lie in the module, which it imports
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// private keeps a child out of our process group, so that a Ctrl-C reaches us alone.
+func private() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
