@@ -16,6 +16,8 @@ type Config struct {
 	MaxPayload int
 	// Trimmed says that old entries were removed: the first event of a task may be any.
 	Trimmed bool
+	// Undecodable says that entries that are no events are counted, and are no violation.
+	Undecodable bool
 	// Home reports whether a task belongs in this partition. Nil means that there is only one.
 	Home func(task string) bool
 }
@@ -32,8 +34,9 @@ type Audit struct {
 	kindOf map[kind]uint32
 	queues map[string]Queue
 
-	last  events.ID
-	pause pause
+	last    events.ID
+	pause   pause
+	marking bool // new tasks are marked
 }
 
 // New returns an audit of an empty log.
@@ -66,7 +69,7 @@ func (a *Audit) Apply(e events.Event) {
 func (a *Audit) Undecodable(id events.ID, why error) {
 	a.report.Undecodable++
 	e := events.Event{ID: id}
-	a.check(Known, e, false, "%s", why)
+	a.check(Known, e, a.cfg.Undecodable, "%s", why)
 	a.advance(e)
 }
 
@@ -89,7 +92,7 @@ func (a *Audit) Report(settled bool) Report {
 		}
 	}
 	r := a.report
-	r.Tasks = int64(len(a.live) + len(a.ended))
+	r.Tasks = a.Tasks()
 	r.Checked = make(map[Invariant]int64, invariants)
 	for i, n := range a.counts {
 		r.Checked[Invariant(i)] = n
@@ -144,3 +147,9 @@ func (a *Audit) decided(e events.Event) int64 {
 	}
 	return e.ID.Ms - longScript
 }
+
+// Read returns how many entries were read.
+func (a *Audit) Read() int64 { return a.report.Events + a.report.Undecodable }
+
+// Tasks returns how many tasks the events tell of.
+func (a *Audit) Tasks() int64 { return int64(len(a.live) + len(a.ended)) }

@@ -37,7 +37,9 @@ func (a *Audit) task(e events.Event) {
 		next = forced(t.Task, e)
 	}
 	a.evolve(t, next, e)
-	a.report.States[before]--
+	if before != events.StateNone {
+		a.report.States[before]--
+	}
 	a.report.States[t.State]++
 	a.settle(t)
 }
@@ -53,7 +55,7 @@ func (a *Audit) find(e events.Event) (*task, events.State) {
 			return t, t.State
 		}
 	}
-	t := &task{history: seed, holder: holder("", ""), retry: hash(seed, "")}
+	t := &task{history: seed, holder: holder("", ""), retry: hash(seed, ""), seen: a.marking}
 	a.live[e.Task] = t
 	queue := e.Data.About().Queue
 	if _, known := a.queues[queue]; !known {

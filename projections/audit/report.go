@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/projections/throughput"
@@ -96,6 +97,9 @@ var reasons = []events.Reason{
 	events.ReasonError, events.ReasonPanic, events.ReasonTimeout, events.ReasonAbandoned, events.ReasonRejected,
 	events.ReasonShutdown, events.ReasonNoHandler,
 }
+
+// Reasons lists the reasons that an event can give.
+func Reasons() []events.Reason { return slices.Clone(reasons) }
 
 // Merge adds the report on another partition, and keeps limit violations at the most.
 func (r *Report) Merge(o Report, limit int) {

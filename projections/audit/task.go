@@ -86,7 +86,7 @@ func (a *Audit) shelve(t *task) {
 	}
 	a.ended[hash(seed, t.ID)] = ended{
 		last: t.last(), dueAt: t.DueAt, history: t.history, definition: t.definition, holder: t.holder, retry: t.retry,
-		attempt: int32(t.Attempt), uncounted: int32(t.Uncounted), kind: n, state: index(t.State), believed: t.believed,
+		attempt: int32(t.Attempt), uncounted: int32(t.Uncounted), kind: n, state: index(t.State), believed: t.believed, seen: t.seen,
 	}
 	delete(a.live, t.ID)
 }
@@ -96,7 +96,7 @@ func (a *Audit) reopen(id string, e ended) *task {
 	delete(a.ended, hash(seed, id))
 	k := a.kinds[e.kind]
 	t := &task{
-		history: e.history, definition: e.definition, holder: e.holder, retry: e.retry, believed: e.believed,
+		history: e.history, definition: e.definition, holder: e.holder, retry: e.retry, believed: e.believed, seen: e.seen,
 	}
 	t.ID, t.State, t.Label, t.DueAt, t.Events = id, events.States[e.state], k.Label, e.dueAt, []events.ID{e.last}
 	t.Attempt, t.Uncounted = int(e.attempt), int(e.uncounted)
@@ -137,6 +137,20 @@ func (a *Audit) Task(id string) (Summary, bool) {
 		return a.endedSummary(e), true
 	}
 	return Summary{}, false
+}
+
+// Unmark takes every mark away. Tasks that are new from now on are born with one.
+func (a *Audit) Unmark() {
+	a.marking = true
+	for _, t := range a.live {
+		t.seen = false
+	}
+	for h, e := range a.ended {
+		if e.seen {
+			e.seen = false
+			a.ended[h] = e
+		}
+	}
 }
 
 // Mark remembers that a task was seen, for Unseen.

@@ -21,7 +21,8 @@ Start with "tasklog dev": it runs everything in one process and says what to try
 
 Exit codes
   0  it worked
-  1  it did not; also: the task that --wait waited for failed or was cancelled
+  1  it did not; also: the task that --wait waited for failed or was cancelled;
+     what "tasklog verify" looked at is not as it should be
   2  the command line or a setting is wrong
   3  there is no such task
   4  the task's state does not allow it
@@ -48,7 +49,9 @@ func newRoot(p *program) *cobra.Command {
 	flags.String("data", "", `folder of the development Redis (default "data")`)
 	flags.String("log-level", "", "debug, info, warn or error (default info)")
 	flags.String("log-format", "", "text or json (default text on a terminal)")
+	flags.Bool("insecure-redis", false, "let services run on a Redis that may forget tasks")
 	names(flags, "redis", "TASKLOG_REDIS_URL")
+	names(flags, "insecure-redis", "TASKLOG_INSECURE_REDIS")
 	names(flags, "prefix", "TASKLOG_PREFIX")
 	names(flags, "partitions", "TASKLOG_PARTITIONS")
 	names(flags, "data", "TASKLOG_DATA")
@@ -65,7 +68,7 @@ func newRoot(p *program) *cobra.Command {
 		}},
 		{"use", []*cobra.Command{
 			p.enqueueCmd(), p.taskCmd(), p.queuesCmd(), p.retryCmd(), p.cancelCmd(),
-			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.replayCmd(),
+			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.replayCmd(), p.verifyCmd(),
 		}},
 		{"", []*cobra.Command{p.tokenCmd(), p.healthCmd(), p.configCmd(), p.versionCmd()}},
 	} {

@@ -1,0 +1,224 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/projections/audit"
+)
+
+// partition proves one.
+type partition struct {
+	cfg   Config
+	log   *eventlog.Log
+	part  eventlog.Partition
+	rdb   redis.UniversalClient
+	store *views.Store
+
+	audit *audit.Audit
+	at    events.ID // entry that was read last
+	begin stream    // as it was at the beginning
+
+	fold   *views.Fold                  // nil: the views cannot be made again
+	fields map[string]map[string]string // of fold
+	stored *views.Stored                // to be compared when fold gets there
+	wrong  []Difference                 // in which the stored views differed the last time
+
+	differences []Difference
+	more        int64 // differences that are only counted
+	compared    Compared
+	notes       []string
+}
+
+func newPartition(log *eventlog.Log, p eventlog.Partition, cfg Config) *partition {
+	return &partition{cfg: cfg, log: log, part: p, rdb: log.Conn().View, store: views.New(log)}
+}
+
+// run reads the log, then holds against it what lies beside it.
+func (v *partition) run(ctx context.Context) error {
+	var err error
+	if v.begin, err = v.look(ctx); err != nil {
+		return err
+	}
+	v.audit = audit.New(audit.Config{
+		Limit: v.cfg.Limit, MaxPayload: v.cfg.MaxPayload, Trimmed: v.begin.removed() > 0, Undecodable: v.cfg.Undecodable,
+		Home: func(task string) bool { return v.log.Of(task).N == v.part.N },
+	})
+	if err := v.prepare(ctx); err != nil {
+		return err
+	}
+	if err := v.follow(ctx, v.begin.last, true); err != nil {
+		return err
+	}
+	v.whole(ctx)
+	suspects := newSuspects()
+	if err := v.rows(ctx, suspects); err != nil {
+		return err
+	}
+	if err := v.ledgers(ctx, suspects); err != nil {
+		return err
+	}
+	if err := v.again(ctx, suspects); err != nil {
+		return err
+	}
+	return v.views(ctx)
+}
+
+// differ counts a difference.
+func (v *partition) differ(key, format string, args ...any) {
+	if len(v.differences) >= v.cfg.Limit {
+		v.more++
+		return
+	}
+	v.differences = append(v.differences, Difference{key, fmt.Sprintf(format, args...)})
+}
+
+func (v *partition) note(format string, args ...any) {
+	v.notes = append(v.notes, fmt.Sprintf(format, args...))
+}
+
+// stream is what Redis knows of the log itself.
+type stream struct {
+	length  int64
+	added   int64 // entries that there ever were; -1: this Redis does not say
+	first   events.ID
+	last    events.ID
+	deleted events.ID // the newest one that XDEL removed
+}
+
+// removed is how many entries are gone.
+func (s stream) removed() int64 {
+	if s.added < 0 {
+		return 0
+	}
+	return s.added - s.length
+}
+
+// look asks Redis about the log. A log that nobody wrote to yet is empty.
+func (v *partition) look(ctx context.Context) (s stream, err error) {
+	s.added = -1
+	info, err := v.rdb.Do(ctx, "XINFO", "STREAM", v.part.Events).Slice()
+	if err != nil && strings.HasPrefix(err.Error(), "ERR no such key") {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	for i := 0; i+1 < len(info); i += 2 {
+		var into *events.ID
+		switch info[i] {
+		case "length":
+			s.length, _ = info[i+1].(int64)
+		case "entries-added":
+			s.added, _ = info[i+1].(int64)
+		case "recorded-first-entry-id":
+			into = &s.first
+		case "last-generated-id":
+			into = &s.last
+		case "max-deleted-entry-id":
+			into = &s.deleted
+		}
+		if id, ok := info[i+1].(string); ok && into != nil {
+			if *into, err = events.ParseID(id); err != nil {
+				return s, err
+			}
+		}
+	}
+	return s, nil
+}
+
+// whole judges whether something was removed from within the log.
+func (v *partition) whole(context.Context) {
+	if v.begin.added < 0 {
+		v.note("this Redis does not say whether entries were removed from the log")
+		return
+	}
+	if v.begin.length > 0 {
+		v.audit.Check(audit.Whole, v.begin.deleted, v.begin.deleted.Compare(v.begin.first) < 0,
+			"an entry was deleted, and older ones are there")
+	}
+	if n := v.begin.removed(); n > 0 {
+		v.note("%d entries were removed from the log: tasks that began before are believed, and the views cannot be compared", n)
+	}
+}
+
+const (
+	readPage = 1000 // entries
+	ahead    = 4    // pages
+)
+
+// page is entries that were read ahead.
+type page struct {
+	entries []eventlog.Entry
+	err     error
+}
+
+// follow reads the log to an entry, or to its end where that comes first, and judges it.
+func (v *partition) follow(ctx context.Context, until events.ID, tell bool) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	pages := make(chan page, ahead)
+	go v.read(ctx, until, pages)
+	defer func() {
+		stop(errors.New("enough was read"))
+		for range pages { // the reader ends when it is heard
+			continue
+		}
+	}()
+	for p := range pages {
+		if p.err != nil {
+			return p.err
+		}
+		for _, e := range p.entries {
+			v.apply(e)
+		}
+		if tell {
+			v.cfg.Progress("reading", min(v.audit.Read(), v.begin.length), v.begin.length)
+		}
+	}
+	return nil
+}
+
+// read sends the entries behind v.at, and closes pages.
+func (v *partition) read(ctx context.Context, until events.ID, pages chan<- page) {
+	defer close(pages)
+	for after := v.at; after.Compare(until) < 0; {
+		var p page
+		p.entries, p.err = v.log.Range(ctx, v.part, after, until, readPage)
+		select {
+		case pages <- p:
+		case <-ctx.Done():
+			return
+		}
+		if p.err != nil || len(p.entries) < readPage {
+			return
+		}
+		after = p.entries[len(p.entries)-1].ID
+	}
+}
+
+// apply judges the next entry.
+func (v *partition) apply(e eventlog.Entry) {
+	v.meet(e.ID)
+	v.at = e.ID
+	if e.Err != nil {
+		v.audit.Undecodable(e.ID, e.Err)
+	} else {
+		v.audit.Apply(e.Event)
+	}
+	if v.fold == nil {
+		return
+	}
+	if v.fold.Add(e); v.fold.Full() {
+		v.fold.Tasks.Told() // the index is compared by where tasks stand
+	}
+}
+
+// catchUp reads what the log holds by now.
+func (v *partition) catchUp(ctx context.Context) error { return v.follow(ctx, events.MaxID, false) }
