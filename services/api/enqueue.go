@@ -31,6 +31,10 @@ func (a *API) enqueue(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
+	if err := a.log.Conn().Admit(c.Request.Context(), a.cfg.MaxMemory); err != nil {
+		a.fail(c, err)
+		return
+	}
 	r.Traceparent = traceparent(c.Request.Header)
 	crashpoint.Hit(crashpoint.APIBeforeRequest)
 	got, err := a.log.Request(c.Request.Context(), r)

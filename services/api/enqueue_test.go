@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -356,4 +357,30 @@ func TestARedisThatHangsIsSaidInTime(t *testing.T) {
 	if took := time.Since(begin); took > 15*time.Second {
 		t.Errorf("it took %s", took)
 	}
+}
+
+func TestAFullRedisIsSaidBeforeItIsFull(t *testing.T) {
+	h := build(t, api.Config{}, 1)
+	limit := func(bytes string) {
+		t.Helper()
+		if err := h.redis.Client().ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	used, err := h.log.Conn().Server(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit(strconv.FormatInt(used.Memory*10/9, 10)) // Redis itself would still take it
+	r := h.post(seed)
+	isProblem(t, r, http.StatusServiceUnavailable)
+	if r.header.Get("Retry-After") == "" || !strings.Contains(r.body, "urn:tasklog:problem:full") {
+		t.Errorf("%v %s", r.header, r.body)
+	}
+	if n := h.length(); n != 0 {
+		t.Errorf("%d events", n)
+	}
+	h.must(http.StatusOK, h.get("/readyz"))
+	limit("0")
+	h.until("a task is taken", func() bool { return h.post(seed).status == http.StatusAccepted })
 }

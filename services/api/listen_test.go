@@ -23,7 +23,7 @@ func TestAnAddressThatCannotBeBoundIsAnError(t *testing.T) {
 			t.Errorf("Run at %q succeeded", addr)
 		}
 	}
-	for _, cfg := range []api.Config{{MaxPayload: -1}, {MaxStreams: -1}, {ReadTimeout: -1}, {Heartbeat: -1}} {
+	for _, cfg := range []api.Config{{MaxPayload: -1}, {MaxMemory: -1}, {MaxStreams: -1}, {ReadTimeout: -1}, {Heartbeat: -1}} {
 		if _, err := api.New(h.log, cfg, slog.New(slog.DiscardHandler), nil); err == nil {
 			t.Errorf("New(%+v) succeeded", cfg)
 		}

@@ -84,6 +84,10 @@ func problemOf(err error) *problem {
 		return newProblem(http.StatusConflict, "refused", "The task's state does not allow it", e.Error())
 	}
 	switch {
+	case errors.Is(err, eventlog.ErrFull):
+		p := newProblem(http.StatusServiceUnavailable, "full", "Redis is nearly full", "nothing was appended; ask again later")
+		p.retryAfter = 5
+		return p
 	case errors.Is(err, eventlog.ErrNotFound):
 		return notFound("there is no such task")
 	case eventlog.Unavailable(err), errors.Is(err, context.Canceled): // the latter at shutdown

@@ -37,6 +37,9 @@ type Options struct {
 	By string
 	// MaxPayload is how many bytes of JSON a payload may have. Zero means 1 MiB.
 	MaxPayload int
+	// MaxMemory is how full Redis may be, in percent of its maxmemory, when it is given one more task; see
+	// eventlog.ErrFull. Zero means 75, more than 100 that Redis itself refuses when there is no room.
+	MaxMemory int
 	// Patience is how long Enqueue repeats itself while Redis does not answer. Zero means 10 s; the
 	// context ends it sooner.
 	Patience time.Duration
@@ -48,6 +51,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxPayload == 0 {
 		o.MaxPayload = events.DefaultMaxPayload
+	}
+	if o.MaxMemory == 0 {
+		o.MaxMemory = eventlog.DefaultAdmit
 	}
 	if o.Patience == 0 {
 		o.Patience = 10 * time.Second

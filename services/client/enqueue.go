@@ -51,9 +51,10 @@ type Receipt struct {
 	Duplicate bool         // a task with this ID was there: nothing was appended
 }
 
-// Enqueue asks for a task. It returns an *events.FieldError for a field that is wrong; nothing was
-// appended then. Any other error means unknown: the task may have been appended, and calling again
-// with the ID that the receipt then still has is safe.
+// Enqueue asks for a task. It returns an *events.FieldError for a field that is wrong, and an
+// eventlog.ErrFull where Redis has no room for more tasks; nothing was appended then. Any other error
+// means unknown: the task may have been appended, and calling again with the ID that the receipt then
+// still has is safe.
 func (c *Client) Enqueue(ctx context.Context, t Task) (Receipt, error) {
 	r, err := c.request(t)
 	if err != nil {
@@ -61,6 +62,9 @@ func (c *Client) Enqueue(ctx context.Context, t Task) (Receipt, error) {
 	}
 	patience, cancel := context.WithTimeout(ctx, c.opts.Patience)
 	defer cancel()
+	if err := c.admit(patience); err != nil {
+		return Receipt{ID: r.Task, Queue: r.Queue}, fmt.Errorf("enqueue: %w", err)
+	}
 	for {
 		// The same request each time: its token tells Redis that this is a repeat and no duplicate.
 		got, err := within(patience, c, func() (eventlog.Receipt, error) { return c.log.Request(patience, r) })
@@ -78,6 +82,12 @@ func (c *Client) Enqueue(ctx context.Context, t Task) (Receipt, error) {
 		case <-patience.Done():
 		}
 	}
+}
+
+// admit returns an eventlog.ErrFull when Redis has no room for more tasks.
+func (c *Client) admit(ctx context.Context) error {
+	_, err := within(ctx, c, func() (struct{}, error) { return struct{}{}, c.log.Conn().Admit(ctx, c.opts.MaxMemory) })
+	return err
 }
 
 // between is how long Enqueue waits after the log gave up.

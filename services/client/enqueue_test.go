@@ -12,6 +12,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/services/client"
 )
 
@@ -292,7 +293,7 @@ func TestEnqueueOutlastsARestartOfRedis(t *testing.T) {
 
 func TestEnqueueGivesUpWhenItsTimeIsOver(t *testing.T) {
 	h := build(t)
-	hasty := h.another(client.Options{Patience: 300 * time.Millisecond})
+	hasty := h.another(client.Options{})
 	h.redis.Kill()
 	began := time.Now()
 	r, err := hasty.Enqueue(t.Context(), client.Task{Name: "n"})
@@ -306,5 +307,32 @@ func TestEnqueueGivesUpWhenItsTimeIsOver(t *testing.T) {
 	again, err := hasty.Enqueue(t.Context(), client.Task{Name: "n", ID: r.ID})
 	if err != nil || again.ID != r.ID || again.Duplicate {
 		t.Errorf("asked again: %+v, %v", again, err)
+	}
+}
+
+func TestEnqueueAppendsNothingToAFullRedis(t *testing.T) {
+	srv := testredis.Start(t)
+	c, err := client.Connect(t.Context(), srv.URL(), client.Options{Patience: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := srv.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Enqueue(t.Context(), client.Task{Name: "t", ID: "a"}); !errors.Is(err, eventlog.ErrFull) {
+		t.Errorf("Enqueue = %v, want an ErrFull", err)
+	}
+	if n := srv.Client().XLen(t.Context(), "tasklog:{0}:events").Val(); n != 0 {
+		t.Errorf("%d events", n)
+	}
+	if err := srv.Client().ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for err = eventlog.ErrFull; errors.Is(err, eventlog.ErrFull); { // for a second it remembers
+		_, err = c.Enqueue(t.Context(), client.Task{Name: "t", ID: "a"})
+	}
+	if err != nil {
+		t.Errorf("with room again: %v", err)
 	}
 }

@@ -58,6 +58,11 @@ func (p *program) dev(ctx context.Context, noWorker bool) error {
 		return err
 	}
 	defer shut()
+	if redis == nil {
+		if err := p.judge(ctx, h.logger, log.Conn(), at, cfg.InsecureRedis); err != nil {
+			return err
+		}
+	}
 	h.log = log
 
 	stages, addr, err := h.devStages(ctx, redis, noWorker)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -94,7 +95,7 @@ func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
 	}
 	defer shut()
 	r, err := c.Enqueue(ctx, t)
-	if eventlog.Unavailable(err) {
+	if eventlog.Unavailable(err) && !errors.Is(err, eventlog.ErrFull) {
 		return fmt.Errorf("%w\nThe task may have been taken. To ask again without making a second one: --id %s", err, r.ID)
 	}
 	if err != nil {

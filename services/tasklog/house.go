@@ -93,6 +93,9 @@ func (p *program) serve(ctx context.Context, build func(h *house) (service, erro
 		return err
 	}
 	defer shut()
+	if err := p.judge(ctx, h.logger, log.Conn(), redisURL(cfg), cfg.InsecureRedis); err != nil {
+		return err
+	}
 	conn.Store(log.Conn())
 	h.log = log
 	s, err := build(h)

@@ -69,6 +69,32 @@ func (p *program) await(ctx context.Context, logger *slog.Logger, at string, pat
 	}
 }
 
+// judge refuses a Redis that would lose tasks, and tells the log what it doubts. With insecure it only tells.
+func (p *program) judge(ctx context.Context, logger *slog.Logger, conn *eventlog.Conn, at string, insecure bool) error {
+	doubt := func(why string) {
+		logger.LogAttrs(ctx, slog.LevelWarn, "redis may lose tasks", slog.String("redis", redacted(at)), slog.String("reason", why))
+	}
+	server, err := conn.Server(ctx)
+	if eventlog.Unavailable(err) {
+		return &unreachableError{redacted(at), err}
+	}
+	if err != nil {
+		doubt("it does not tell how it is set up: " + err.Error()) // a user without INFO, for one
+		return nil
+	}
+	if err := server.Unfit(); err != nil {
+		if !insecure {
+			return fmt.Errorf("redis at %s cannot keep the log: %w\n"+
+				"Where losing tasks does no harm, --insecure-redis or TASKLOG_INSECURE_REDIS=true starts all the same.", redacted(at), err)
+		}
+		doubt(err.Error())
+	}
+	for _, why := range server.Doubts() {
+		doubt(why)
+	}
+	return nil
+}
+
 func connect(at string) (*eventlog.Conn, error) {
 	conn, err := eventlog.Connect(at)
 	if err != nil {
@@ -106,7 +132,7 @@ func (p *program) client(ctx context.Context) (*client.Client, func(), error) {
 	if host := hostname(); host != "" {
 		by += "@" + host
 	}
-	c := client.New(log, client.Options{By: by, MaxPayload: cfg.MaxPayload})
+	c := client.New(log, client.Options{By: by, MaxPayload: cfg.MaxPayload, MaxMemory: cfg.MaxMemory})
 	return c, func() {
 		shut()        // first: it ends a blocking read, which the client would wait for
 		_ = c.Close() // it owns no connection

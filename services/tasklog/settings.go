@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
 )
 
 // config is what the binary itself can be told; each service has a Config of its own.
@@ -25,6 +26,10 @@ type config struct {
 	Data string `env:"TASKLOG_DATA"`
 	// MaxPayload is how many bytes of JSON a payload may have, as the API has it. Zero means 1 MiB.
 	MaxPayload int `env:"TASKLOG_MAX_PAYLOAD" usage:"bytes that the payload of a task may have"`
+	// MaxMemory is how full Redis may be, in percent, when the CLI gives it a task, as the API has it.
+	MaxMemory int `env:"TASKLOG_MAX_MEMORY" usage:"percent of Redis' maxmemory from which on no task is taken"`
+	// InsecureRedis lets services run on a Redis that evicts or is too old.
+	InsecureRedis bool `env:"TASKLOG_INSECURE_REDIS"`
 	// Handlers is a YAML file with the HTTP targets of `tasklog worker`; see httptarget.
 	Handlers string `env:"TASKLOG_HANDLERS"`
 }
@@ -38,6 +43,9 @@ func (c config) withDefaults() config {
 	}
 	if c.MaxPayload == 0 {
 		c.MaxPayload = events.DefaultMaxPayload
+	}
+	if c.MaxMemory == 0 {
+		c.MaxMemory = eventlog.DefaultAdmit
 	}
 	return c
 }

@@ -1,0 +1,71 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Server is what a Redis says of itself. What it does not say is zero.
+type Server struct {
+	Version   string // of Redis, or the one that a Valkey is compatible with
+	Policy    string // maxmemory-policy
+	AOF       string // "1" or "0": whether it writes an append-only file
+	MaxMemory int64  // bytes; 0: no limit
+	Memory    int64  // bytes in use that count against MaxMemory
+}
+
+// Server asks Redis for what a log depends on. It needs INFO and not CONFIG, which managed ones forbid.
+func (c *Conn) Server(ctx context.Context) (Server, error) { return c.server(ctx) }
+
+func (c *Conn) server(ctx context.Context, section ...string) (Server, error) {
+	text, err := c.View.Info(ctx, section...).Result()
+	if err != nil {
+		return Server{}, fmt.Errorf("ask redis how it is: %w", err)
+	}
+	said := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			said[name] = value
+		}
+	}
+	bytes := func(name string) int64 {
+		n, _ := strconv.ParseInt(said[name], 10, 64) // what is not there is 0
+		return n
+	}
+	return Server{
+		Version: said["redis_version"], Policy: said["maxmemory_policy"], AOF: said["aof_enabled"],
+		MaxMemory: bytes("maxmemory"), Memory: bytes("used_memory") - bytes("mem_not_counted_for_evict"),
+	}, nil
+}
+
+// least is the oldest version of Redis whose streams and scripts do what the log needs.
+const least = 7
+
+// Unfit says why a log must not be kept there, or returns nil: a Redis that is too old does not do what
+// the scripts need, and one that evicts forgets tasks when it is full.
+func (s Server) Unfit() error {
+	var why []error
+	major, _, _ := strings.Cut(s.Version, ".")
+	if n, err := strconv.Atoi(major); err == nil && n < least {
+		why = append(why, fmt.Errorf("it is version %s, and the log needs %d.0 or newer", s.Version, least))
+	}
+	if s.Policy != "" && s.Policy != "noeviction" {
+		why = append(why, fmt.Errorf("its maxmemory-policy is %s, so it forgets tasks when it is full: set it to noeviction", s.Policy))
+	}
+	return errors.Join(why...)
+}
+
+// Doubts says what weakens the promise that no accepted task is lost.
+func (s Server) Doubts() []string {
+	var list []string
+	if s.AOF == "0" {
+		list = append(list, "it writes no append-only file: a restart loses what came after its last snapshot; set appendonly to yes")
+	}
+	if s.Version == "" || s.Policy == "" || s.AOF == "" {
+		list = append(list, "it does not tell its version, maxmemory-policy and AOF: see yourself that they are 7.0 or newer, noeviction and on")
+	}
+	return list
+}

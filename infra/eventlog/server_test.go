@@ -1,0 +1,130 @@
+package eventlog_test
+
+import (
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
+)
+
+func TestRedisSaysWhatALogDependsOn(t *testing.T) {
+	server := testredis.Start(t, "--maxmemory", "100mb")
+	log := open(t, server.URL(), 1)
+	s, err := log.Conn().Server(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Version < "7" || s.Policy != "noeviction" || s.AOF != "0" || s.MaxMemory != 100<<20 || s.Memory < 100<<10 || s.Memory > s.MaxMemory {
+		t.Errorf("it says %+v", s)
+	}
+	if err := s.Unfit(); err != nil {
+		t.Errorf("Unfit = %v", err)
+	}
+	if d := s.Doubts(); len(d) != 1 || !strings.Contains(d[0], "append-only file") {
+		t.Errorf("Doubts = %q, want the missing AOF", d)
+	}
+	for name, value := range map[string]string{"appendonly": "yes", "maxmemory-policy": "allkeys-lru"} {
+		if err := server.Client().ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err = log.Conn().Server(t.Context()); err != nil || len(s.Doubts()) != 0 || s.Unfit() == nil {
+		t.Errorf("with AOF and eviction it says %+v, %v", s, err)
+	}
+}
+
+func TestARedisThatIsTooOldOrEvictsIsUnfit(t *testing.T) {
+	for _, tt := range []struct {
+		server eventlog.Server
+		unfit  string // "": it is fit
+	}{
+		{eventlog.Server{Version: "7.0.0", Policy: "noeviction"}, ""},
+		{eventlog.Server{Version: "10.1.0", Policy: "noeviction"}, ""},
+		{eventlog.Server{Version: "7.2.4", Policy: "noeviction", MaxMemory: 1}, ""},
+		{eventlog.Server{}, ""},
+		{eventlog.Server{Version: "6.2.14", Policy: "noeviction"}, "6.2.14"},
+		{eventlog.Server{Version: "7.0.0", Policy: "volatile-ttl"}, "volatile-ttl"},
+		{eventlog.Server{Version: "7.0.0", Policy: "allkeys-lru"}, "noeviction"},
+	} {
+		err := tt.server.Unfit()
+		if (err == nil) != (tt.unfit == "") || err != nil && !strings.Contains(err.Error(), tt.unfit) {
+			t.Errorf("%+v: Unfit = %v, want %q", tt.server, err, tt.unfit)
+		}
+	}
+	if d := (eventlog.Server{}).Doubts(); len(d) != 1 {
+		t.Errorf("of a Redis that tells nothing there are %d doubts, want 1", len(d))
+	}
+}
+
+// set changes a setting of Redis.
+func set(t *testing.T, server *testredis.Server, name, value string) {
+	t.Helper()
+	if err := server.Client().ConfigSet(t.Context(), name, value).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNoTaskIsTakenFromAFullRedisUntilThereIsRoomAgain(t *testing.T) {
+	server := testredis.Start(t)
+	conn := open(t, server.URL(), 1).Conn()
+	if err := conn.Admit(t.Context(), 75); err != nil {
+		t.Errorf("without a limit: %v", err)
+	}
+	// admits looks until the answer of a second ago is forgotten.
+	admits := func(percent int, want bool) {
+		t.Helper()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for late := time.After(10 * time.Second); ; {
+			err := conn.Admit(t.Context(), percent)
+			if err != nil && (!errors.Is(err, eventlog.ErrFull) || !eventlog.Unavailable(err)) {
+				t.Fatalf("Admit = %v, want an ErrFull that counts as unavailable", err)
+			}
+			if (err == nil) == want {
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-late:
+				t.Fatalf("Admit(%d) = %v", percent, err)
+			}
+		}
+	}
+	set(t, server, "maxmemory", "1500kb") // of which an empty Redis uses more than the half
+	admits(30, false)
+	admits(101, true) // it leaves it to Redis
+	set(t, server, "maxmemory", "1gb")
+	admits(30, true)
+	set(t, server, "maxmemory", "1")
+	admits(75, false)
+	set(t, server, "maxmemory", "0")
+	admits(75, true)
+}
+
+func TestRedisIsAskedHowFullItIsOnceASecondAtMost(t *testing.T) {
+	server := testredis.Start(t)
+	conn := open(t, server.URL(), 1).Conn()
+	before := time.Now()
+	for range 1000 {
+		if err := conn.Admit(t.Context(), 75); err != nil {
+			t.Fatal(err)
+		}
+	}
+	most := int(time.Since(before)/time.Second) + 1
+	text, err := server.Client().Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`cmdstat_info:calls=(\d+)`).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatal("nobody asked at all")
+	}
+	if n, err := strconv.Atoi(m[1]); err != nil || n > most {
+		t.Errorf("1000 requests asked %d times, want %d at the most (%v)", n, most, err)
+	}
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/tasklog/tasklog/infra/testredis"
+)
+
+func TestServicesRefuseARedisThatEvictsUnlessTheyAreTold(t *testing.T) {
+	srv := testredis.Start(t, "--maxmemory-policy", "allkeys-lru")
+	env := []string{"TASKLOG_REDIS_URL=" + srv.URL(), "TASKLOG_ADDR=127.0.0.1:0"}
+	for _, args := range [][]string{
+		{"api"}, {"scheduler"}, {"projector"}, {"worker", "--demo"}, {"relay", "--to", "http://example.com/"}, {"dev"},
+	} {
+		p := launch(t, t.TempDir(), env, args...)
+		p.says(t, "maxmemory-policy is allkeys-lru, so it forgets tasks when it is full: set it to noeviction")
+		p.says(t, "--insecure-redis")
+		if err := p.cmd.Wait(); err == nil || p.cmd.ProcessState.ExitCode() != exitFailure {
+			t.Errorf("%v ended with %v, want exit code %d", args, err, exitFailure)
+		}
+	}
+	p := launch(t, t.TempDir(), env, "api", "--insecure-redis")
+	p.says(t, "redis may lose tasks.*allkeys-lru")
+	p.says(t, "the API listens")
+	p.terminate(t)
+	p = launch(t, t.TempDir(), slices.Concat(env, []string{"TASKLOG_INSECURE_REDIS=true"}), "scheduler")
+	p.says(t, "redis may lose tasks.*allkeys-lru")
+	p.terminate(t)
+}
+
+func TestAServiceSaysThatRedisKeepsNoAppendOnlyFile(t *testing.T) {
+	srv := testredis.Start(t)
+	env := []string{"TASKLOG_REDIS_URL=" + srv.URL(), "TASKLOG_ADDR=127.0.0.1:0"}
+	p := launch(t, t.TempDir(), env, "api")
+	p.says(t, "redis may lose tasks.*append-only file")
+	p.says(t, "the API listens")
+	p.terminate(t)
+	if err := srv.Client().ConfigSet(t.Context(), "appendonly", "yes").Err(); err != nil {
+		t.Fatal(err)
+	}
+	p = launch(t, t.TempDir(), env, "api")
+	if line := p.says(t, `redis may lose tasks|the API listens`); line != "the API listens" {
+		t.Errorf("with AOF it says %q", line)
+	}
+	p.terminate(t)
+}
