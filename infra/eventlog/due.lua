@@ -21,7 +21,7 @@ for i = 3, #ARGV do
   local r = redis.pcall('HMGET', row, 'state', 'attempt', 'priority', 'dueAt', 'label', 'events', 'def')
   local legal = r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying'
   -- A row that no decision wrote is none: it must not stop the others.
-  for n = 3, 7 do if not r[n] then legal = false end end
+  if not (r[3] and r[4] and r[5] and r[6] and r[7]) then legal = false end
   if legal and not (tonumber(r[2] or 0) and tonumber(r[3]) and tonumber(r[4]) and last(r[6])) then legal = false end
   local early = legal and tonumber(r[4]) > now
   -- One that waits stands in the set; one that was delayed may since be back among the delayed.

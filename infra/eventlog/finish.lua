@@ -1,32 +1,62 @@
--- finish.lua: the worker that runs an attempt says how it ended.
+-- finish.lua: workers that run attempts say how these ended.
 --
--- KEYS  1 task row   2 events   3 leases   4 lock   5 delayed
--- ARGV  1 task id   2 attempt   3 token   4 TaskCompleted | TaskFailed
---       5 the rest of the body, a JSON fragment   6 delay of the retry, ms ('': final)
--- Returns the lines ok, state, due at, entry id | {'fenced', state, attempt of the row}
+-- KEYS  1 events   2 leases   3 delayed
+--       4 … task rows, then as many locks
+-- ARGV  1 … for each task: task id, attempt, token, TaskCompleted | TaskFailed,
+--       the rest of the body, a JSON fragment, delay of the retry, ms ('': final)
+-- Returns for each task the lines ok, state, due at ('' unless it is retrying), entry id | fenced, state, attempt of the row
+--       | error, why
 --
 -- Fenced by the row and not by the lock: a lock that merely expired, with nobody else started,
 -- costs nothing. Repeatable: a row that has this token but is not active was ended by this very
--- call, because whoever else ends an attempt changes the token. The lease goes first: after a
--- ZREM Redis lets the script write even when it is out of memory, and what runs must be able to end.
-local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'label', 'events', 'dueAt')
-if tonumber(r[2] or 0) ~= tonumber(ARGV[2]) or r[3] ~= ARGV[3] then
-  return {'fenced', r[1] or '', r[2] or 0}
-end
-if r[1] ~= 'active' then return {'ok', r[1], r[6], last(r[5])} end
+-- call, because whoever else ends an attempt changes the token.
+local tasks = #ARGV / 6
+local now = clock()
+local ended, locks, tokens, delayed = {}, {}, {}, {}
 
-local dueAt, state = r[6], 'completed'
-local data = '{' .. r[4] .. ',"attempt":' .. ARGV[2] .. ',' .. ARGV[5]
-if ARGV[6] ~= '' then
-  state, dueAt = 'retrying', int(clock() + ARGV[6])
-  data = data .. ',"retryAt":' .. dueAt
-elseif ARGV[4] == 'TaskFailed' then
-  state = 'failed'
+local function finish(row, lock, task, attempt, token, kind, rest, delay)
+  local r = redis.call('HMGET', row, 'state', 'attempt', 'token', 'label', 'events')
+  if tonumber(r[2] or 0) ~= tonumber(attempt) or r[3] ~= token then
+    return 'fenced\n' .. (r[1] or '') .. '\n' .. (r[2] or '0')
+  end
+  if r[1] ~= 'active' then
+    return 'ok\n' .. r[1] .. '\n' .. (r[1] == 'retrying' and redis.call('HGET', row, 'dueAt') or '') .. '\n' .. last(r[5])
+  end
+
+  local dueAt, state = '', 'completed'
+  local data = '{' .. r[4] .. ',"attempt":' .. attempt .. ',' .. rest
+  if delay ~= '' then
+    state, dueAt = 'retrying', int(now + delay)
+    data = data .. ',"retryAt":' .. dueAt
+  elseif kind == 'TaskFailed' then
+    state = 'failed'
+  end
+  local id = append(KEYS[1], kind, task, data .. '}')
+  redis.call('HSET', row, 'state', state, 'events', r[5] .. ' ' .. id)
+  add(ended, task)
+  add(locks, lock)
+  add(tokens, token)
+  if state == 'retrying' then
+    redis.call('HSET', row, 'dueAt', dueAt)
+    add(delayed, dueAt, task)
+  end
+  return 'ok\n' .. state .. '\n' .. dueAt .. '\n' .. id
 end
 
-redis.call('ZREM', KEYS[3], ARGV[1])
-local id = append(KEYS[2], ARGV[4], ARGV[1], data .. '}')
-redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, 'events', r[5] .. ' ' .. id)
-if state == 'retrying' then redis.call('ZADD', KEYS[5], dueAt, ARGV[1]) end
-if redis.call('GET', KEYS[4]) == ARGV[3] then redis.call('DEL', KEYS[4]) end
-return 'ok\n' .. state .. '\n' .. dueAt .. '\n' .. id
+-- This removes nothing, but after it Redis lets the script write even when it is out of memory, and
+-- what runs must be able to end.
+redis.call('ZREM', KEYS[2], '')
+local answers = {}
+for n = 1, tasks do
+  local i = 6 * n - 5
+  answers[n] = try(finish, KEYS[3 + n], KEYS[3 + tasks + n], unpack(ARGV, i, i + 5))
+end
+if #ended == 0 then return answers end
+redis.call('ZREM', KEYS[2], unpack(ended))
+if #delayed > 0 then redis.call('ZADD', KEYS[3], unpack(delayed)) end
+local held, ours = redis.call('MGET', unpack(locks)), {}
+for n, lock in ipairs(locks) do
+  if held[n] == tokens[n] then add(ours, lock) end
+end
+if #ours > 0 then redis.call('DEL', unpack(ours)) end
+return answers

@@ -35,6 +35,8 @@ type Log struct {
 	conn   *Conn
 	parts  []Partition
 	labels labels
+
+	requests, starts, finishes groups // by partition, and queue where the script takes one
 }
 
 // Open returns the log under a prefix and fixes its number of partitions at the first use.
@@ -84,12 +86,9 @@ var repeats = []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 400
 // After SCRIPT FLUSH or a restart Redis answers NOSCRIPT: Run then sends the source.
 func decide(ctx context.Context, rdb redis.Scripter, s *redis.Script, keys []string, args ...any) (reply, error) {
 	for try := 0; ; try++ {
-		v, err := s.Run(ctx, rdb, keys, args...).Result()
-		if err == nil {
-			return newReply(v), nil
-		}
-		if !Unavailable(err) || try == len(repeats) || ctx.Err() != nil {
-			return reply{}, err
+		r, err := ask(ctx, rdb, s, keys, args)
+		if !again(err, try) || ctx.Err() != nil {
+			return r, err
 		}
 		select {
 		case <-ctx.Done():
@@ -97,6 +96,20 @@ func decide(ctx context.Context, rdb redis.Scripter, s *redis.Script, keys []str
 		case <-time.After(repeats[try]):
 		}
 	}
+}
+
+// ask runs a script once.
+func ask(ctx context.Context, rdb redis.Scripter, s *redis.Script, keys []string, args []any) (reply, error) {
+	v, err := s.Run(ctx, rdb, keys, args...).Result()
+	if err != nil {
+		return reply{}, err
+	}
+	return newReply(v), nil
+}
+
+// again reports whether a script is to be run again after an error of the try of that number.
+func again(err error, try int) bool {
+	return Unavailable(err) && !errors.Is(err, redis.ErrClosed) && try < len(repeats)
 }
 
 // reply is what a script returned: a list, or a string of lines, which costs Redis less. Its
@@ -181,6 +194,8 @@ func (r reply) outcome() (Outcome, error) {
 
 // ms is a duration in whole milliseconds, at least 0, as an argument of a script.
 func ms(d time.Duration) int64 { return max(0, d.Milliseconds()) }
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // retryArg is the delay of a retry as scripts take it: none is ”.
 func retryArg(retry *time.Duration) any {

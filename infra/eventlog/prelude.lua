@@ -29,7 +29,8 @@ local function msOf(id) return string.match(id, '^%d+') end
 -- place returns a task's member in waiting:<queue>. The score there is the priority, and Redis
 -- orders equal scores by member: so by the place of TaskRequested in the log.
 local function place(requested, task)
-  local ms, seq = string.match(requested, '^(%d+)-(%d+)$')
+  local dash = string.find(requested, '-', 1, true)
+  local ms, seq = string.sub(requested, 1, dash - 1), string.sub(requested, dash + 1)
   return string.sub('0000000000000', #ms + 1) .. ms .. '-' .. string.sub('0000000000', #seq + 1) .. seq .. ':' .. task
 end
 
@@ -39,3 +40,16 @@ local function last(events) return string.match(events, '^.*%s(%S+)$') or string
 
 -- first returns the oldest of them: that of TaskRequested.
 local function first(events) return string.match(events, '^%S+') end
+
+-- add puts values at the end of a list.
+local function add(list, a, b)
+  list[#list + 1] = a
+  if b then list[#list + 1] = b end
+end
+
+-- try returns what f answers for one item of a call, or the lines error, why: a bad item spoils no other.
+local function try(f, ...)
+  local ok, answer = pcall(f, ...)
+  if ok then return answer end
+  return 'error\n' .. (type(answer) == 'table' and answer.err or tostring(answer))
+end

@@ -44,14 +44,19 @@ func (l *Log) Request(ctx context.Context, r Request) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, fmt.Errorf("request task %s: %w", r.Task, err)
 	}
-	runAt := any("")
+	runAt := ""
 	if !r.RunAt.IsZero() {
-		runAt = r.RunAt.Add(time.Millisecond - 1).UnixMilli() // never early
+		runAt = itoa(r.RunAt.Add(time.Millisecond - 1).UnixMilli()) // never early
 	}
 	p := l.Of(r.Task)
-	keys := []string{p.Task(r.Task), p.Events, p.Delayed, p.Waiting(r.Queue), p.Ready, p.Queues}
-	a, err := decide(ctx, l.conn.Decide, requestScript, keys, r.Task, r.RequestID, ms(r.Delay+time.Millisecond-1), runAt,
-		r.Priority, r.Queue, label, def, p.Signals)
+	g := l.requests.of(p.base+r.Queue, func() *group {
+		return &group{
+			log: l, script: requestScript, args: []any{r.Queue, p.Signals},
+			keys: []string{p.Events, p.Delayed, p.Waiting(r.Queue), p.Ready, p.Queues},
+		}
+	})
+	a, err := g.decide(ctx, []string{p.Task(r.Task)},
+		r.Task, r.RequestID, itoa(ms(r.Delay+time.Millisecond-1)), runAt, itoa(int64(r.Priority)), label, def)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("request task %s: %w", r.Task, err)
 	}

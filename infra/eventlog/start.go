@@ -51,13 +51,19 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 	if err != nil {
 		return Started{}, fmt.Errorf("start task %s: %w", a.Task, err)
 	}
-	wanted := 1
+	wanted := "1"
 	if a.Def != "" {
-		wanted = 0
+		wanted = "0"
 	}
 	p := l.Of(a.Task)
-	keys := []string{p.Task(a.Task), p.Events, p.Leases, p.Lock(a.Task), p.Due(a.Queue)}
-	r, err := decide(ctx, l.conn.Decide, startScript, keys, a.Task, a.Number, a.Token, ms(lease), a.Worker, worker, a.Entry.String(), wanted)
+	g := l.starts.of(p.Due(a.Queue)+" "+itoa(ms(lease))+" "+a.Worker, func() *group {
+		return &group{
+			log: l, script: startScript, args: []any{ms(lease), a.Worker, worker},
+			keys: []string{p.Events, p.Leases, p.Due(a.Queue)},
+		}
+	})
+	r, err := g.decide(ctx, []string{p.Task(a.Task), p.Lock(a.Task)},
+		a.Task, itoa(int64(a.Number)), a.Token, a.Entry.String(), wanted)
 	if err != nil {
 		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, err)
 	}

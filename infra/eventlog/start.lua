@@ -1,44 +1,56 @@
--- start.lua: a worker that holds the task's mutex starts the attempt that became due.
+-- start.lua: a worker that holds the mutexes of tasks starts the attempts that became due in a queue.
 --
--- KEYS  1 task row   2 events   3 leases   4 lock   5 due:<queue>
--- ARGV  1 task id   2 attempt   3 token, the value of the mutex   4 lease, ms
---       5 worker id   6 worker, a JSON fragment   7 entry id in the dispatch stream
---       8 1: the definition is wanted, 0: the dispatch entry had it
--- Returns the lines ok, label, attempts that count, due at, lease end, entry id of TaskStarted, definition or ''
---       | {'stale', state, attempt}   the entry is not, or no longer, an attempt: it was removed
---       | {'unlocked'}                the mutex is not ours: nothing happened
+-- KEYS  1 events   2 leases   3 due:<queue>
+--       4 … task rows, then as many locks
+-- ARGV  1 lease, ms   2 worker id   3 worker, a JSON fragment, then for each task:
+--       1 task id   2 attempt   3 token, the value of the mutex   4 entry id in the dispatch stream
+--       5 1: the definition is wanted, 0: the dispatch entry had it
+-- Returns for each task the lines
+--       ok, label, attempts that count, due at, lease end, entry id of TaskStarted, definition or ''
+--       | stale, state, attempt   the entry is not, or no longer, an attempt: it was removed
+--       | unlocked                the mutex is not ours: nothing happened
+--       | error, why
 --
 -- Repeatable: an active row with this attempt and this token answers as at the first time, and its
 -- lease ends when the answer says.
-local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'dueAt', 'label', 'uncounted', 'events')
-local attempt = tonumber(ARGV[2])
+local tasks = (#ARGV - 3) / 5
+local locks = redis.call('MGET', unpack(KEYS, 4 + tasks))
 local now = clock()
-local expiry = int(now + ARGV[4])
+local expiry = int(now + ARGV[1])
+local leases, settled = {}, {}
 
-local function answer(id)
-  local counted = r[6] and int(attempt - r[6]) or ARGV[2]
-  local def = ARGV[8] == '1' and redis.call('HGET', KEYS[1], 'def') or ''
+local function start(row, lock, task, number, token, entry, wanted)
+  local r = redis.call('HMGET', row, 'state', 'attempt', 'token', 'dueAt', 'label', 'uncounted', 'events')
+  local attempt = tonumber(number)
+  local id
+  if r[1] == 'active' and tonumber(r[2]) == attempt and r[3] == token then
+    id = last(r[7])
+  elseif r[1] ~= 'due' or (r[2] or 0) + 1 ~= attempt then
+    add(settled, entry)
+    return 'stale\n' .. (r[1] or '') .. '\n' .. (r[2] or '0')
+  elseif lock ~= token then
+    return 'unlocked'
+  else
+    id = append(KEYS[1], 'TaskStarted', task, '{' .. r[5] .. ',"attempt":' .. number .. ',' .. ARGV[3] ..
+      ',"token":"' .. token .. '","waitMs":' .. int(math.max(0, now - r[4])) .. '}')
+    redis.call('HSET', row, 'state', 'active', 'attempt', number, 'token', token, 'worker', ARGV[2],
+      'events', r[7] .. ' ' .. id)
+    add(settled, entry)
+  end
+  add(leases, expiry, task)
+  local counted = r[6] and int(attempt - r[6]) or number
+  local def = wanted == '1' and redis.call('HGET', row, 'def') or ''
   return 'ok\n' .. r[5] .. '\n' .. counted .. '\n' .. r[4] .. '\n' .. expiry .. '\n' .. id .. '\n' .. def
 end
-local function settle()
-  redis.call('XACK', KEYS[5], 'workers', ARGV[7])
-  redis.call('XDEL', KEYS[5], ARGV[7])
-end
 
-if r[1] == 'active' and tonumber(r[2]) == attempt and r[3] == ARGV[3] then
-  redis.call('ZADD', KEYS[3], expiry, ARGV[1])
-  return answer(last(r[7]))
+local answers = {}
+for n = 1, tasks do
+  local i = 5 * n - 1
+  answers[n] = try(start, KEYS[3 + n], locks[n], unpack(ARGV, i, i + 4))
 end
-if r[1] ~= 'due' or (r[2] or 0) + 1 ~= attempt then
-  settle()
-  return {'stale', r[1] or '', r[2] or 0}
+if #leases > 0 then redis.call('ZADD', KEYS[2], unpack(leases)) end
+if #settled > 0 then
+  redis.call('XACK', KEYS[3], 'workers', unpack(settled))
+  redis.call('XDEL', KEYS[3], unpack(settled))
 end
-if redis.call('GET', KEYS[4]) ~= ARGV[3] then return {'unlocked'} end
-
-local id = append(KEYS[2], 'TaskStarted', ARGV[1], '{' .. r[5] .. ',"attempt":' .. ARGV[2] .. ',' .. ARGV[6] ..
-  ',"token":"' .. ARGV[3] .. '","waitMs":' .. int(math.max(0, now - r[4])) .. '}')
-redis.call('HSET', KEYS[1], 'state', 'active', 'attempt', ARGV[2], 'token', ARGV[3], 'worker', ARGV[5],
-  'events', r[7] .. ' ' .. id)
-redis.call('ZADD', KEYS[3], expiry, ARGV[1])
-settle()
-return answer(id)
+return answers

@@ -23,7 +23,7 @@ func (f *follower) gather(ctx context.Context) error {
 		if len(entries) == 0 && f.until != nil {
 			f.until = &events.ID{} // what a rebuild was to reach is not there any more
 		}
-		f.ahead = entries
+		f.ahead, f.more = entries, len(entries) == readBatch
 	}
 	until := f.saved.Add(f.cfg.Pace)
 	for n := 0; len(f.ahead) > 0; {
@@ -32,7 +32,7 @@ func (f *follower) gather(ctx context.Context) error {
 		if n += read - len(f.ahead); len(f.ahead) > 0 || n > maxBatch-readBatch {
 			return nil
 		}
-		if read < readBatch { // this is all, for now
+		if !f.more { // this is all, for now
 			wait := time.Until(until)
 			if wait <= 0 || ctx.Err() != nil {
 				return nil
@@ -43,7 +43,7 @@ func (f *follower) gather(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.ahead = entries
+		f.ahead, f.more = entries, len(entries) == readBatch
 	}
 	return nil
 }

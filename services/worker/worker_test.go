@@ -331,7 +331,7 @@ func TestUrgentTasksOvertakeABacklog(t *testing.T) {
 	}
 	wg.Wait()
 	w := h.worker(worker.Config{Concurrency: 10})
-	var others, overtaken, seen atomic.Int64 // overtaken: others when the last urgent one started
+	var begun, others, overtaken, seen atomic.Int64 // overtaken: others when the last urgent one started
 	posted, done := make(chan struct{}), make(chan struct{})
 	w.HandleAny(func(_ context.Context, task worker.Task[json.RawMessage]) (any, error) {
 		if strings.HasPrefix(task.ID, "urgent") {
@@ -341,7 +341,8 @@ func TestUrgentTasksOvertakeABacklog(t *testing.T) {
 			}
 			return nil, nil
 		}
-		if others.Add(1) == 10 { // every slot runs one of the backlog
+		others.Add(1)
+		if begun.Add(1) == 10 { // every slot runs one of the backlog
 			for i := range urgent {
 				h.request(eventlog.Request{Task: fmt.Sprint("urgent", i), Definition: events.Definition{Priority: 1}})
 			}
