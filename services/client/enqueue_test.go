@@ -312,7 +312,7 @@ func TestEnqueueGivesUpWhenItsTimeIsOver(t *testing.T) {
 
 func TestEnqueueAppendsNothingToAFullRedis(t *testing.T) {
 	srv := testredis.Start(t)
-	c, err := client.Connect(t.Context(), srv.URL(), client.Options{Patience: 300 * time.Millisecond})
+	c, err := client.Connect(t.Context(), srv.URL(), client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
