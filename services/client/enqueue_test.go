@@ -293,7 +293,7 @@ func TestEnqueueOutlastsARestartOfRedis(t *testing.T) {
 
 func TestEnqueueGivesUpWhenItsTimeIsOver(t *testing.T) {
 	h := build(t)
-	hasty := h.another(client.Options{})
+	hasty := h.another(client.Options{Patience: 300 * time.Millisecond})
 	h.redis.Kill()
 	began := time.Now()
 	r, err := hasty.Enqueue(t.Context(), client.Task{Name: "n"})
