@@ -38,6 +38,13 @@ AHEAD = $(shell chrt -f 10 true 2>/dev/null && echo '-exec "chrt -f 10"')
 latency: deps ## how late tasks are at light load, and how quiet all is at idle
 	go test -count=1 -v $(AHEAD) ./services/tasklog/whole
 
+# How long faults happen, and the seed that chooses them: none means any.
+CHAOS_MINUTES ?= 3
+SEED ?= 0
+
+chaos: deps ## every service under faults for CHAOS_MINUTES, by SEED: nothing lost, nothing doubled
+	go run ./services/tasklog/chaos -minutes $(CHAOS_MINUTES) -seed $(SEED)
+
 # The linter by its version: another version is another file, and is installed beside it.
 LINTER := bin/golangci-lint-2.15.0
 
@@ -52,4 +59,4 @@ lint: $(LINTER) ## static checks
 fmt: $(LINTER) ## write every file as the linter wants it
 	$(LINTER) fmt
 
-.PHONY: help run build deps test golden fuzz bench latency lint fmt
+.PHONY: help run build deps test golden fuzz bench latency chaos lint fmt

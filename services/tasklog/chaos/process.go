@@ -84,7 +84,7 @@ func (p *process) once(ctx context.Context, out *output) error {
 		late.Stop()
 	}
 	if cmd.ProcessState.Exited() && err != nil {
-		p.tally.count("a service gave up by itself") // no harm: it is started again
+		p.tally.giveUp() // no harm: it is started again
 	}
 	return nil
 }

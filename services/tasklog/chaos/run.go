@@ -66,7 +66,7 @@ func run(ctx context.Context, p plan, dir string, logger *slog.Logger) (*result,
 		return nil, err
 	}
 	r := &result{plan: p, settled: time.Since(healed), missing: missing, verdict: judge(asked, h.sink.record(), told)}
-	r.faults, r.points, r.alarms = h.tally.counts()
+	h.tally.into(r)
 	if r.spoiled = told.undecodable; r.spoiled > h.spoiled {
 		r.alarms = append(r.alarms, fmt.Sprintf("the log has %d entries that are no events, and %d were put there", r.spoiled, h.spoiled))
 	}
@@ -101,7 +101,7 @@ func (h *house) disrupt(ctx context.Context, p plan, logger *slog.Logger) (missi
 		dice := rand.New(rand.NewPCG(p.seed, uint64(1000+i))) //nolint:gosec // it is to be repeatable
 		tracks.Go(func() { h.crash(ctx, kind.service, until, dice, miss) })
 	}
-	h.inject(ctx, faults(leaseTTL, p.length/8), until, rand.New(rand.NewPCG(p.seed, 999)), miss, logger) //nolint:gosec // as above
+	h.inject(ctx, faults(leaseTTL, max(p.length/8, 2*leaseTTL)), until, rand.New(rand.NewPCG(p.seed, 999)), miss, logger) //nolint:gosec // as above
 	tracks.Wait()
 	return missing
 }

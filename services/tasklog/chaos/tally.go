@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/tasklog/tasklog/infra/crashpoint"
@@ -13,6 +14,7 @@ type tally struct {
 	faults map[string]int
 	points map[crashpoint.Point]int
 	alarms []string
+	gaveUp int // services that ended with an error, and were started again
 }
 
 func newTally() *tally {
@@ -47,9 +49,16 @@ func (t *tally) alarm(who, what string) {
 	t.alarms = append(t.alarms, who+": "+what)
 }
 
-// counts returns a copy of all of it.
-func (t *tally) counts() (faults map[string]int, points map[crashpoint.Point]int, alarms []string) {
+// giveUp notes a service that ended with an error.
+func (t *tally) giveUp() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return maps.Clone(t.faults), maps.Clone(t.points), append([]string(nil), t.alarms...)
+	t.gaveUp++
+}
+
+// into copies all of it into a result.
+func (t *tally) into(r *result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.faults, r.points, r.alarms, r.gaveUp = maps.Clone(t.faults), maps.Clone(t.points), slices.Clone(t.alarms), t.gaveUp
 }
