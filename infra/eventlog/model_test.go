@@ -30,6 +30,7 @@ type model struct {
 	last     func() string          // the last decision, to be asked for again
 	answer   string                 // what it answered
 	retries  int
+	untold
 }
 
 var (
@@ -57,7 +58,7 @@ func TestTheScriptsAndEvolveAgreeWhateverHappens(t *testing.T) {
 		}
 		seen := map[string]int{}
 		rapid.Check(t, func(rt *rapid.T) {
-			m := &model{hand: newHand(rt, log), t: rt}
+			m := &model{hand: newHand(rt, log), t: rt, untold: newUntold()}
 			m.stale = map[string]bool{}
 			if err := m.rdb.FlushAll(rt.Context()).Err(); err != nil {
 				rt.Fatal(err)
@@ -71,13 +72,14 @@ func TestTheScriptsAndEvolveAgreeWhateverHappens(t *testing.T) {
 			for _, e := range m.all() {
 				seen[kind.ReplaceAllString(word(e.Data), "")]++
 			}
+			seen["spared"] += m.spared
 		})
 		for _, must := range []string{
 			"Requested", "Requested(delayed)", "Due", "Due(delayed)", "Due(retrying)", "Started", "Completed",
 			"Cancelled(waiting)", "Cancelled(delayed)",
 			"Failed(error)", "Failed(error,retry)", "Failed(abandoned)", "Failed(abandoned,retry)",
 			"Released(due,shutdown)", "Released(due,shutdown,retry)", "Released(active,shutdown)", "Released(active,shutdown,retry)",
-			"RetryRequested(failed)", "RetryRequested(cancelled)", "Paused(q)", "Resumed(q)",
+			"RetryRequested(failed)", "RetryRequested(cancelled)", "Paused(q)", "Resumed(q)", "spared",
 		} {
 			if seen[must] == 0 && !embedded {
 				t.Errorf("%s never happened: this proves less than it seems", must)
@@ -112,7 +114,9 @@ func (m *model) step(t *rapid.T) {
 		{"cancel", 1, running || due || m.has(events.StateWaiting, events.StateRetrying, events.StateDelayed), m.cancel},
 		{"retry", 3, m.has(events.StateFailed, events.StateCancelled), m.retry},
 		{"lose", 2, true, m.lose},
+		{"grab", 1, due, m.grab},
 		{"unlock", 2, true, m.unlock},
+		{"away", 1, running, m.away},
 		{"pause", 1, true, m.pause},
 		{"resume", 6, m.paused("q"), m.resume},
 	}
@@ -156,6 +160,7 @@ func (m *model) check(t *rapid.T) {
 	m.tester = t
 	m.log = m.all()
 	m.tasks = m.agree(m.log)
+	m.checkUntold()
 }
 
 // decide takes a decision and remembers it. It ends the test unless the decision ends as wanted and
@@ -336,6 +341,9 @@ func (m *model) begin(a eventlog.Attempt, n int, want string) {
 		_, err := m.hand.log.Start(m.Context(), a, hour)
 		return outcome(err)
 	}, want)
+	if want == "ok" {
+		m.over[a.Task] = false
+	}
 	a.Entry = events.ID{}
 	m.attempts = append(m.attempts, a)
 }

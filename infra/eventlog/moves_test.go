@@ -22,6 +22,7 @@ func (m *model) complete(t *rapid.T) {
 		_, err := m.hand.log.Complete(m.Context(), a, time.Millisecond, result)
 		return outcome(err)
 	}, want)
+	m.ended(n, a)
 }
 
 func (m *model) fail(t *rapid.T) {
@@ -32,6 +33,7 @@ func (m *model) fail(t *rapid.T) {
 		_, err := m.hand.log.Fail(m.Context(), a, time.Millisecond, events.ReasonError, "no \"luck\"\n", retry)
 		return outcome(err)
 	}, want)
+	m.ended(n, a)
 }
 
 // retryIn draws the delay of a retry: nil when no attempt is left.
@@ -57,6 +59,7 @@ func (m *model) release(t *rapid.T) {
 		_, err := m.hand.log.Release(m.Context(), a, events.ReasonShutdown, retry)
 		return outcome(err)
 	}, want)
+	m.ended(n, a) // one that was not started has no mutex under this token
 }
 
 func (m *model) extend(t *rapid.T) {
@@ -68,6 +71,10 @@ func (m *model) extend(t *rapid.T) {
 	m.decide(fmt.Sprintf("extend %s %d", a.Task, a.Number), 0, func() string {
 		return outcome(must(m.hand.log.Extend(m.Context(), m.p, hour, []eventlog.Attempt{a}))(m)[0])
 	}, want)
+	if want == "ok" {
+		m.over[a.Task] = false
+		m.grabbed(a)
+	}
 }
 
 // expire lets a lease end; the worker may still extend it, and does not know.
@@ -78,6 +85,7 @@ func (m *model) expire(t *rapid.T) {
 	}
 	m.t.Logf("expire %s", id)
 	m.expireLease(id)
+	m.over[id] = true
 	m.last = nil
 }
 
@@ -91,8 +99,12 @@ func (m *model) abandon(t *rapid.T) {
 	}
 	if task.State == events.StateActive && !odd(t, "not overdue") {
 		m.expireLease(id)
+		m.over[id] = true
 	}
 	swept := must(m.hand.log.Sweep(m.Context(), m.p, hour, hour))(m)
+	if overdue := m.overdue(); swept.Spared > 0 || !slices.Equal(slices.Sorted(slices.Values(swept.Overdue)), overdue) {
+		m.Fatalf("a sweep found %+v, and the leases of %v have ended", swept, overdue)
+	}
 	retry := m.retryIn(t, id)
 	n, want := 0, "fenced"
 	if slices.Contains(swept.Overdue, id) {
@@ -102,6 +114,7 @@ func (m *model) abandon(t *rapid.T) {
 		_, err := m.hand.log.Abandon(m.Context(), id, task.Attempt, task.Worker, time.Second, retry)
 		return outcome(err)
 	}, want)
+	m.ended(n, eventlog.Attempt{Task: id, Token: task.Token})
 	m.answer = "fenced" // asked again it cannot tell its own work from that of another sweeper: nothing is to be done
 }
 
@@ -172,6 +185,7 @@ func (m *model) unlock(t *rapid.T) {
 	if must(m.rdb.Del(m.Context(), m.p.Lock(id)).Result())(m) == 0 {
 		t.Skip("not locked")
 	}
+	delete(m.mutex, id)
 	m.last = nil
 }
 
@@ -205,6 +219,7 @@ func (m *model) lose(t *rapid.T) {
 	case events.StateActive:
 		pipe.ZRem(ctx, m.p.Leases, id)
 		want = "lease"
+		m.over[id] = true // the one that is put back
 	default:
 		t.Skip("it stands nowhere")
 	}
