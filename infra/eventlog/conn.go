@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,13 +28,13 @@ type Conn struct {
 
 // Connect parses a Redis URL (redis://, rediss://, unix://) and returns its clients. It asks
 // nothing of the server yet: use Ping to see whether that is there.
+//
+// rediss:// is TLS, 1.2 at least, and the server must prove its name. Its query may name PEM files: ca, the
+// authorities to trust instead of the system's, and cert and key, with which we prove who we are.
 func Connect(url string) (*Conn, error) {
-	base, err := redis.ParseURL(url)
+	base, err := parseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w", err)
-	}
-	if base.TLSConfig != nil {
-		base.TLSConfig.MinVersion = tls.VersionTLS12
 	}
 	const answer = 3 * time.Second // how long Redis may take to answer
 	c := &Conn{}

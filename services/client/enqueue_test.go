@@ -305,7 +305,7 @@ func TestEnqueueGivesUpWhenItsTimeIsOver(t *testing.T) {
 	}
 	h.redis.Restart(t) // without what it held
 	again, err := hasty.Enqueue(t.Context(), client.Task{Name: "n", ID: r.ID})
-	if err != nil || again.ID != r.ID || again.Duplicate {
+	if err != nil || again.ID != r.ID { // a duplicate, if the call that nobody waited for came through
 		t.Errorf("asked again: %+v, %v", again, err)
 	}
 }
