@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tasklog/tasklog/infra/devredis"
+	"github.com/tasklog/tasklog/infra/eventlog"
 )
 
 const devHelp = `Run everything in one process: API, dashboard, scheduler, worker with demo handlers, projector.
@@ -53,16 +54,16 @@ func (p *program) dev(ctx context.Context, noWorker bool) error {
 		defer redis.Stop() // after everything that uses it
 		at = redis.URL
 	}
-	log, shut, err := p.await(ctx, h.logger, at, cfg.RedisWait)
+	log, shut, err := p.await(ctx, h.logger, at, cfg.RedisWait, func(c *eventlog.Conn) error {
+		if redis != nil {
+			return nil // it is set up as we want it, or said to be what it is
+		}
+		return p.judge(ctx, h.logger, c, at, cfg.InsecureRedis)
+	})
 	if err != nil {
 		return err
 	}
 	defer shut()
-	if redis == nil {
-		if err := p.judge(ctx, h.logger, log.Conn(), at, cfg.InsecureRedis); err != nil {
-			return err
-		}
-	}
 	h.log = log
 
 	stages, addr, err := h.devStages(ctx, redis, noWorker)

@@ -85,7 +85,9 @@ func (p *program) serve(ctx context.Context, build func(h *house) (service, erro
 		return err
 	}
 	cfg = cfg.withDefaults()
-	log, shut, err := p.await(ctx, h.logger, redisURL(cfg), cfg.RedisWait)
+	log, shut, err := p.await(ctx, h.logger, redisURL(cfg), cfg.RedisWait, func(c *eventlog.Conn) error {
+		return p.judge(ctx, h.logger, c, redisURL(cfg), cfg.InsecureRedis)
+	})
 	if ctx.Err() != nil && err != nil {
 		return nil // told to stop before it began
 	}
@@ -93,9 +95,6 @@ func (p *program) serve(ctx context.Context, build func(h *house) (service, erro
 		return err
 	}
 	defer shut()
-	if err := p.judge(ctx, h.logger, log.Conn(), redisURL(cfg), cfg.InsecureRedis); err != nil {
-		return err
-	}
 	conn.Store(log.Conn())
 	h.log = log
 	s, err := build(h)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -34,7 +35,31 @@ func (p *program) open(ctx context.Context) (*eventlog.Log, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	at := redisURL(cfg.withDefaults())
+	return p.try(ctx, redisURL(cfg.withDefaults()), nil)
+}
+
+// await returns the log for a service: it waits for a Redis that does not answer yet. check, if there is
+// one, may refuse the Redis that does.
+func (p *program) await(
+	ctx context.Context, logger *slog.Logger, at string, patience time.Duration, check func(*eventlog.Conn) error,
+) (*eventlog.Log, func(), error) {
+	for deadline := time.Now().Add(patience); ; {
+		log, shut, err := p.try(ctx, at, check)
+		left := time.Until(deadline)
+		if !eventlog.Unavailable(err) || left <= 0 || ctx.Err() != nil {
+			return log, shut, err
+		}
+		if unreachable, ok := errors.AsType[*unreachableError](err); ok {
+			err = unreachable.err // what it advises is for people who gave a command
+		}
+		logger.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: waiting for it", slog.String("redis", redacted(at)),
+			slog.Any("error", err), slog.Duration("patience", left.Round(time.Second)))
+		pause.For(ctx, min(left, 2*time.Second))
+	}
+}
+
+// try returns the log, if Redis answers now to all that has to be asked of it.
+func (p *program) try(ctx context.Context, at string, check func(*eventlog.Conn) error) (*eventlog.Log, func(), error) {
 	conn, err := connect(at)
 	if err != nil {
 		return nil, nil, err
@@ -43,30 +68,13 @@ func (p *program) open(ctx context.Context) (*eventlog.Log, func(), error) {
 		_ = conn.Close() // nothing was sent
 		return nil, nil, &unreachableError{redacted(at), err}
 	}
+	if check != nil {
+		if err := check(conn); err != nil {
+			_ = conn.Close() // nothing was written
+			return nil, nil, err
+		}
+	}
 	return p.openLog(ctx, conn)
-}
-
-// await returns the log for a service: it waits for a Redis that does not answer yet.
-func (p *program) await(ctx context.Context, logger *slog.Logger, at string, patience time.Duration) (*eventlog.Log, func(), error) {
-	conn, err := connect(at)
-	if err != nil {
-		return nil, nil, err
-	}
-	deadline := time.Now().Add(patience)
-	for {
-		err := conn.Ping(ctx)
-		if err == nil {
-			return p.openLog(ctx, conn)
-		}
-		left := time.Until(deadline)
-		if !eventlog.Unavailable(err) || left <= 0 || ctx.Err() != nil {
-			_ = conn.Close() // nothing was sent
-			return nil, nil, &unreachableError{redacted(at), err}
-		}
-		logger.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: waiting for it", slog.String("redis", redacted(at)),
-			slog.Any("error", err), slog.Duration("patience", left.Round(time.Second)))
-		pause.For(ctx, min(left, 2*time.Second))
-	}
 }
 
 // judge refuses a Redis that would lose tasks, and tells the log what it doubts. With insecure it only tells.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/tasklog/tasklog/infra/testredis"
+	"github.com/tasklog/tasklog/infra/testredis/network"
 )
 
 func TestServicesRefuseARedisThatEvictsUnlessTheyAreTold(t *testing.T) {
@@ -43,5 +44,15 @@ func TestAServiceSaysThatRedisKeepsNoAppendOnlyFile(t *testing.T) {
 	if line := p.says(t, `redis may lose tasks|the API listens`); line != "the API listens" {
 		t.Errorf("with AOF it says %q", line)
 	}
+	p.terminate(t)
+}
+
+func TestAServiceWaitsForARedisThatAnswersOnlyBriefly(t *testing.T) {
+	line := network.Start(t, testredis.Start(t, "--appendonly", "yes").Addr())
+	line.Cut(network.Replies, 100) // PONG comes through, what follows does not
+	p := launch(t, t.TempDir(), []string{"TASKLOG_REDIS_URL=" + line.URL(), "TASKLOG_ADDR=127.0.0.1:0"}, "api")
+	p.says(t, "redis does not answer: waiting for it")
+	line.Heal()
+	p.says(t, "the API listens")
 	p.terminate(t)
 }
