@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -23,6 +24,10 @@ const lease = time.Second
 
 func TestMain(m *testing.M) {
 	worker.SetMinLease(lease)
+	if url := os.Getenv(mortalURL); url != "" {
+		_, _ = fmt.Fprintln(os.Stderr, mortal(url)) // it dies before it comes here
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m)
 }
 
