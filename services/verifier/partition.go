@@ -106,7 +106,7 @@ func (v *partition) look(ctx context.Context) (s stream, err error) {
 	s.added = -1
 	info, err := v.rdb.Do(ctx, "XINFO", "STREAM", v.part.Events).Slice()
 	if err != nil && strings.HasPrefix(err.Error(), "ERR no such key") {
-		return s, nil
+		return stream{}, nil
 	}
 	if err != nil {
 		return s, err
