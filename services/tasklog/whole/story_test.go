@@ -8,17 +8,14 @@ import (
 	"github.com/tasklog/tasklog/events"
 )
 
-// stories follows the log until so many tasks are final, and returns the types of each task's events,
-// in order: "Requested Due Started Completed".
-func (h *house) stories(final int) map[string]string {
+// follow reads the log from its beginning, and as it grows, until f has seen enough.
+func (h *house) follow(f func(events.Event) bool) {
 	h.Helper()
-	words := map[string][]string{}
-	ended := map[string]bool{}
 	p := h.log.Partitions()[0]
 	var after events.ID
-	for deadline := time.Now().Add(90 * time.Second); len(ended) < final; {
+	for deadline := time.Now().Add(120 * time.Second); ; {
 		if time.Now().After(deadline) {
-			h.Fatalf("%d of %d tasks are final", len(ended), final)
+			h.Fatalf("what is waited for does not come, up to %s", after)
 		}
 		entries, err := h.log.Follow(h.Context(), p, after, 1000, time.Second)
 		if err != nil {
@@ -28,16 +25,28 @@ func (h *house) stories(final int) map[string]string {
 			if e.Err != nil {
 				h.Fatal(e.Err)
 			}
-			after = e.ID
-			if e.Task == "" {
-				continue
-			}
-			words[e.Task] = append(words[e.Task], strings.TrimPrefix(string(e.Data.Type()), "Task"))
-			if events.Next(e.Data).Final() {
-				ended[e.Task] = true
+			if after = e.ID; f(e.Event) {
+				return
 			}
 		}
 	}
+}
+
+// stories waits until so many tasks are final, and returns the types of each task's events, in order:
+// "Requested Due Started Completed".
+func (h *house) stories(final int) map[string]string {
+	h.Helper()
+	words := map[string][]string{}
+	ended := map[string]bool{}
+	h.follow(func(e events.Event) bool {
+		if e.Task != "" {
+			words[e.Task] = append(words[e.Task], strings.TrimPrefix(string(e.Data.Type()), "Task"))
+		}
+		if events.Next(e.Data).Final() {
+			ended[e.Task] = true
+		}
+		return len(ended) >= final
+	})
 	told := map[string]string{}
 	for task, list := range words {
 		told[task] = strings.Join(list, " ")
