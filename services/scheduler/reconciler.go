@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -12,25 +13,39 @@ import (
 	"github.com/tasklog/tasklog/infra/pause"
 )
 
-// pagesPerTick bounds how much of a pass over all rows one tick takes.
-const pagesPerTick = 10
+const (
+	// pagesPerTick bounds how much of a pass over all rows one tick takes.
+	pagesPerTick = 10
+	// liveRest is after how many ticks live tasks are looked at again while nothing happens.
+	liveRest = 20
+)
 
 // A pass is one walk of the reconciler over all rows of a partition.
 type pass struct {
 	cursor uint64
 	began  events.ID // the end of the log when the pass began
 	live   bool      // it met a task that is not final
+	mended bool      // it put something back
+	over   time.Time
+}
+
+// suffices reports whether there is no need for another pass although this one is over, as long as
+// the log has the end that it had.
+func (p pass) suffices(end events.ID, every time.Duration) bool {
+	if p.over.IsZero() || p.began != end {
+		return false
+	}
+	return !p.live || !p.mended && time.Since(p.over) < liveRest*every
 }
 
 // reconcile walks over the rows, a few pages at a time, until ctx ends. It starts from the rows and
-// not from the ledgers, because what a ledger lost it cannot tell. When a whole pass met final tasks
-// only and the log has not grown since, there is nothing that could be lost, and it rests.
+// not from the ledgers, because what a ledger lost it cannot tell. While nothing happens it rests: for
+// good after a pass that met final tasks only, for some ticks after one that found all in order.
 func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 	var now, done pass
-	rested := false
 	for failures := 0; ctx.Err() == nil; {
 		end, err := s.log.Last(ctx, p)
-		if err == nil && rested && end == done.began && !done.live {
+		if err == nil && done.suffices(end, s.cfg.ReconcileEvery) {
 			pause.For(ctx, s.cfg.ReconcileEvery)
 			continue
 		}
@@ -39,7 +54,8 @@ func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 				now = pass{began: end}
 			}
 			if err = s.reconcilePage(ctx, p, &now); err == nil && now.cursor == 0 {
-				done, rested = now, true
+				now.over = time.Now()
+				done = now
 				break
 			}
 		}
@@ -92,6 +108,7 @@ func (s *Scheduler) reconcilePage(ctx context.Context, p eventlog.Partition, now
 			continue
 		}
 		if mended != "" {
+			now.mended = true
 			s.metrics.mended.WithLabelValues(mended).Inc()
 			s.slog.LogAttrs(ctx, slog.LevelWarn, "a lost ledger entry was put back",
 				slog.String("ledger", mended), slog.String("task", task), slog.String("queue", queue))

@@ -1,0 +1,46 @@
+package scheduler_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
+	"github.com/tasklog/tasklog/services/scheduler"
+)
+
+func TestLiveTasksAreSeldomLookedAtWhileNothingHappens(t *testing.T) {
+	t.Parallel()
+	srv := testredis.Start(t)
+	rdb := srv.Client()
+	const every = 20 * time.Millisecond
+	h := build(t, srv.URL(), scheduler.Config{ReconcileEvery: every}, 1)
+	h.request(eventlog.Request{Task: "a", Delay: time.Hour})
+	scans := func() (n int) {
+		_, after, _ := strings.Cut(rdb.Info(t.Context(), "commandstats").Val(), "cmdstat_scan:calls=")
+		number, _, _ := strings.Cut(after, ",")
+		n, _ = strconv.Atoi(number)
+		return n
+	}
+	passes, began := scans(), time.Now()
+	for scans() < passes+5 { // each pass is one page
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("it rests for good, and a ledger may lose a task meanwhile")
+		}
+		time.Sleep(every)
+	}
+	if took := time.Since(began); took < 20*every {
+		t.Errorf("five passes in %s: it did not rest", took)
+	}
+	if err := rdb.Del(t.Context(), h.p.Delayed).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for rdb.ZCard(t.Context(), h.p.Delayed).Val() == 0 {
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("what a ledger lost is not put back")
+		}
+		time.Sleep(every)
+	}
+}
