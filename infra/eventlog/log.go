@@ -51,10 +51,12 @@ func Open(ctx context.Context, conn *Conn, cfg Config) (*Log, error) {
 	}
 	want := max(cfg.Partitions, 1)
 	meta := metaKey(cfg.Prefix)
-	if err := conn.View.HSetNX(ctx, meta, "partitions", want).Err(); err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
-	}
 	have, err := conn.View.HGet(ctx, meta, "partitions").Result()
+	if errors.Is(err, redis.Nil) { // only the first use writes: a user who may only read can open the log
+		if err = conn.View.HSetNX(ctx, meta, "partitions", want).Err(); err == nil {
+			have, err = conn.View.HGet(ctx, meta, "partitions").Result()
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}

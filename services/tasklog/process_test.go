@@ -27,6 +27,7 @@ import (
 type process struct {
 	cmd   *exec.Cmd
 	lines chan string // of standard output and error, closed at the end
+	said  []string    // those that says has seen
 }
 
 // launch starts the binary in a folder. The test kills what it leaves running.
@@ -70,6 +71,7 @@ func (p *process) says(t *testing.T, pattern string) string {
 	for late := time.After(30 * time.Second); ; {
 		select {
 		case line, ok := <-p.lines:
+			p.said = append(p.said, line)
 			if m := re.FindStringSubmatch(line); m != nil {
 				return m[len(m)-1]
 			}
@@ -80,6 +82,14 @@ func (p *process) says(t *testing.T, pattern string) string {
 		}
 		t.Fatalf("it does not say %s, but\n%s", pattern, strings.Join(said, "\n"))
 	}
+}
+
+// everything is all that it said; it has ended.
+func (p *process) everything() string {
+	for line := range p.lines {
+		p.said = append(p.said, line)
+	}
+	return strings.Join(p.said, "\n")
 }
 
 // terminate sends SIGTERM and returns how long the end took.
