@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/projections/audit"
 )
 
 var update = flag.Bool("update", false, "write what is generated into the pages")
@@ -127,4 +128,13 @@ func TestGeneratedStatesAreThoseOfTheStateMachine(t *testing.T) {
 	fmt.Fprintln(&drawing, "```")
 	generated(t, "docs/states.md", "drawing", drawing.String())
 	generated(t, "docs/states.md", "table", table.String())
+}
+
+func TestGeneratedInvariantsAreThoseOfTheAudit(t *testing.T) {
+	var table strings.Builder
+	fmt.Fprintln(&table, "| name | what holds |\n| --- | --- |")
+	for _, i := range audit.Invariants() {
+		fmt.Fprintf(&table, "| `%s` | %s |\n", i, i.Says())
+	}
+	generated(t, "docs/reliability.md", "invariants", table.String())
 }
