@@ -112,9 +112,6 @@ func (w *Worker) handle(msg *message.Message) error {
 	return err
 }
 
-// noHandlerRetry is how long a task waits for a worker that has a handler for it.
-const noHandlerRetry = 5 * time.Second
-
 // begin locks and starts the attempt. It returns nil when there is nothing to run: then the entry is
 // settled, or left for a claim.
 func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
@@ -125,8 +122,7 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 	default:
 	}
 	if !w.handlers.total() && d.Name != "" && w.handlers.find(d.Name) == nil {
-		w.slog.LogAttrs(ctx, slog.LevelWarn, "no handler here: the task is given back", slog.String("task", d.Task), slog.String("name", d.Name))
-		w.release(ctx, d, w.attempt(d, ""), events.ReasonNoHandler, new(noHandlerRetry))
+		w.unhandled(ctx, d, w.attempt(d, ""))
 		return nil
 	}
 	mutex, err := w.locks.Lock(ctx, d.part.Lock(d.Task))
@@ -142,7 +138,7 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 	if err == nil {
 		crashpoint.Hit(crashpoint.WorkerAfterStart)
 		if w.handlers.find(d.started.Name) == nil { // its entry did not say its name
-			w.release(ctx, d, w.held(d, mutex.Token), events.ReasonNoHandler, new(noHandlerRetry))
+			w.unhandled(ctx, d, w.held(d, mutex.Token))
 			return nil
 		}
 		return mutex
@@ -277,6 +273,15 @@ func (w *Worker) release(ctx context.Context, d *delivery, a eventlog.Attempt, r
 		w.slog.LogAttrs(ctx, slog.LevelWarn, "a task could not be given back: it is claimed by another worker",
 			slog.String("task", d.Task), slog.Any("error", err))
 	}
+}
+
+// unhandled gives back a task that has no handler here.
+func (w *Worker) unhandled(ctx context.Context, d *delivery, a eventlog.Attempt) {
+	task, _ := w.log.Task(ctx, d.Task) // where that fails, it waits as at the first time
+	wait := verdict.Unhandled(task)
+	w.slog.LogAttrs(ctx, slog.LevelWarn, "no handler here: the task is given back",
+		slog.String("task", d.Task), slog.String("name", d.Name), slog.Duration("for", wait))
+	w.release(ctx, d, a, events.ReasonNoHandler, &wait)
 }
 
 func (w *Worker) unlock(ctx context.Context, m *lock.Mutex) {
