@@ -29,6 +29,11 @@ type Health struct {
 const (
 	readyTimeout = 2 * time.Second // how long ready may take
 	headTimeout  = 5 * time.Second // how long a client may take to send its request's head
+
+	readTimeout  = 10 * time.Second // all of its request
+	writeTimeout = 30 * time.Second // for an answer
+	idleTimeout  = 2 * time.Minute  // between two requests of a connection
+	maxHeader    = 16 << 10         // bytes
 )
 
 // NewHealth binds the address and returns a server, or nil when none is wanted: a nil Health runs
@@ -67,7 +72,10 @@ func NewHealth(ctx context.Context, cfg HealthConfig, metrics prometheus.Gathere
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	return &Health{
 		listener: listener,
-		server:   &http.Server{Handler: mux, ReadHeaderTimeout: headTimeout},
+		server: &http.Server{
+			Handler: mux, ReadHeaderTimeout: headTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+			IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		},
 	}, nil
 }
 

@@ -131,3 +131,20 @@ func get(t *testing.T, url string) (int, string) {
 	}
 	return resp.StatusCode, string(body)
 }
+
+func TestHealthReadsNoHeadWithoutAnEnd(t *testing.T) {
+	h, err := telemetry.NewHealth(t.Context(), telemetry.HealthConfig{HealthAddr: "127.0.0.1:0"}, telemetry.NewRegistry(""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	if status, _ := get(t, "http://"+h.Addr()+"/healthz?"+strings.Repeat("x", 64<<10)); status != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a head of 64 KiB is answered with status %d, want 431", status)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
