@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -57,6 +58,9 @@ func (p *program) verify(ctx context.Context, cfg verifier.Config) error {
 	}
 	defer shut()
 	cfg.Progress = p.stages()
+	if p.settings["GOGC"] == "" {
+		debug.SetGCPercent(100) // unlike a service it keeps much alive, of which main would allow five times as much
+	}
 	r, err := verifier.Run(ctx, log, cfg)
 	if err != nil {
 		return err
