@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/pause"
 )
@@ -28,15 +27,15 @@ func faults(ttl, most time.Duration) []fault {
 	list := []fault{
 		{"SIGTERM to every process in turn", rolling},
 		{"kill -9 of a worker during a handler", killDuringHandler},
-		{"Redis: SHUTDOWN and start", func(ctx context.Context, h *house, _ *rand.Rand) error { return h.restartRedis(ctx, false) }},
-		{"Redis: kill -9 and start", func(ctx context.Context, h *house, _ *rand.Rand) error { return h.restartRedis(ctx, true) }},
+		{"Redis: SHUTDOWN, start after 1.3 leases", restartRedis((*server).shutdown, ttl*13/10)},
+		{"Redis: kill -9 and start", restartRedis((*server).kill, 300*time.Millisecond)},
 		{"Redis: CLIENT KILL of all", redisCommand("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")},
 		{"Redis: SCRIPT FLUSH", redisCommand("SCRIPT", "FLUSH")},
 		{"Redis: XGROUP DESTROY", onDue(func(key string) []any { return []any{"XGROUP", "DESTROY", key, eventlog.Group} })},
 		{"Redis: DEL of a dispatch stream", onDue(func(key string) []any { return []any{"DEL", key} })},
 		{"Redis: DEL of mutexes that are held", dropLocks},
 		{"Redis: leases removed", dropLeases},
-		{"Redis: maxmemory reached", fill},
+		{"Redis: maxmemory reached for 1.3 leases", fill(ttl * 13 / 10)},
 		{"network: latency 100 ± 50 ms", disturbAll("latency", "downstream", `{"latency":100,"jitter":50}`, 3*time.Second)},
 		{"network: connections reset", disturbAll("reset_peer", "downstream", `{"timeout":0}`, 300*time.Millisecond)},
 		{"network: replies cut after 2000 bytes", disturbAll("limit_data", "downstream", `{"bytes":2000}`, time.Second)},
@@ -90,6 +89,7 @@ func stopService(length time.Duration) func(context.Context, *house, *rand.Rand)
 	return func(ctx context.Context, h *house, dice *rand.Rand) error {
 		p := h.victim(ctx, dice, "api", "scheduler", "worker", "worker", "projector")
 		defer p.turn.Unlock()
+		defer h.troubles.during(p.name)()
 		p.signal(syscall.SIGSTOP)
 		defer p.signal(syscall.SIGCONT)
 		pause.For(ctx, length)
@@ -97,16 +97,16 @@ func stopService(length time.Duration) func(context.Context, *house, *rand.Rand)
 	}
 }
 
-// restartRedis ends Redis, in good order or not, and starts it again on the data that it wrote.
-func (h *house) restartRedis(ctx context.Context, kill bool) error {
-	if kill {
-		h.redis.signal(syscall.SIGKILL)
-	} else if err := h.redis.rdb.ShutdownNoSave(ctx).Err(); err != nil {
-		return err
+// restartRedis ends Redis in some way, and starts it again on the data that it wrote.
+func restartRedis(end func(*server, context.Context) error, away time.Duration) func(context.Context, *house, *rand.Rand) error {
+	return func(ctx context.Context, h *house, _ *rand.Rand) error {
+		if err := end(h.redis, ctx); err != nil {
+			return err
+		}
+		h.redis.wait()
+		pause.For(ctx, away)
+		return h.redis.launch(ctx)
 	}
-	h.redis.wait()
-	pause.For(ctx, 300*time.Millisecond)
-	return h.redis.launch(ctx)
 }
 
 func redisCommand(args ...any) func(context.Context, *house, *rand.Rand) error {
@@ -116,34 +116,41 @@ func redisCommand(args ...any) func(context.Context, *house, *rand.Rand) error {
 // onDue does something to the dispatch stream of any queue.
 func onDue(command func(key string) []any) func(context.Context, *house, *rand.Rand) error {
 	return func(ctx context.Context, h *house, dice *rand.Rand) error {
-		return h.redis.rdb.Do(ctx, command(h.part.Due(queues[dice.IntN(len(queues))]))...).Err()
+		return h.redis.rdb.Do(ctx, command(h.anyPart(dice).Due(queues[dice.IntN(len(queues))]))...).Err()
 	}
 }
 
 // dropLocks removes the mutexes of what runs: the rows fence, not these.
-func dropLocks(ctx context.Context, h *house, _ *rand.Rand) error {
-	active, err := h.redis.rdb.ZRange(ctx, h.part.Leases, 0, -1).Result()
+func dropLocks(ctx context.Context, h *house, dice *rand.Rand) error {
+	part := h.anyPart(dice)
+	active, err := h.redis.rdb.ZRange(ctx, part.Leases, 0, -1).Result()
 	if err != nil || len(active) == 0 {
 		return err
 	}
 	keys := make([]string, len(active))
 	for i, task := range active {
-		keys[i] = h.part.Lock(task)
+		keys[i] = part.Lock(task)
 	}
 	return h.redis.rdb.Del(ctx, keys...).Err()
 }
 
 // dropLeases removes the leases of half of what runs: heartbeats, or the reconciler, put them back.
-func dropLeases(ctx context.Context, h *house, _ *rand.Rand) error {
-	n, err := h.redis.rdb.ZCard(ctx, h.part.Leases).Result()
+func dropLeases(ctx context.Context, h *house, dice *rand.Rand) error {
+	part := h.anyPart(dice)
+	defer h.troubles.during("")()
+	n, err := h.redis.rdb.ZCard(ctx, part.Leases).Result()
 	if err != nil {
 		return err
 	}
-	return h.redis.rdb.ZRemRangeByRank(ctx, h.part.Leases, 0, n/2).Err()
+	return h.redis.rdb.ZRemRangeByRank(ctx, part.Leases, 0, n/2).Err()
 }
 
-// fill lets Redis reach its maxmemory, and gives it room again some seconds later.
-func fill(ctx context.Context, h *house, _ *rand.Rand) error {
+// fill lets Redis reach its maxmemory, and gives it room again after a time.
+func fill(length time.Duration) func(context.Context, *house, *rand.Rand) error {
+	return func(ctx context.Context, h *house, _ *rand.Rand) error { return h.fill(ctx, length) }
+}
+
+func (h *house) fill(ctx context.Context, length time.Duration) error {
 	const filler = "chaos:filler:"
 	rdb := h.redis.rdb
 	info, err := rdb.Info(ctx, "memory").Result()
@@ -174,7 +181,7 @@ func fill(ctx context.Context, h *house, _ *rand.Rand) error {
 	if err == nil || !strings.HasPrefix(err.Error(), "OOM") {
 		return fmt.Errorf("redis did not run out of memory: %w", err)
 	}
-	pause.For(ctx, 2*time.Second)
+	pause.For(ctx, length)
 	return ctx.Err()
 }
 
@@ -193,6 +200,7 @@ func cutOff(length time.Duration) func(context.Context, *house, *rand.Rand) erro
 		p := h.victim(ctx, dice, "scheduler", "worker", "projector")
 		defer p.turn.Unlock()
 		defer h.net.calm()
+		defer h.troubles.during(p.name)()
 		err := errors.Join(h.net.disturb("timeout", "downstream", `{"timeout":0}`, p.name),
 			h.net.disturb("timeout", "upstream", `{"timeout":0}`, p.name))
 		pause.For(ctx, length)
@@ -206,66 +214,9 @@ func loseReplies(length time.Duration) func(context.Context, *house, *rand.Rand)
 		p := h.victim(ctx, dice, "api", "scheduler", "worker", "projector")
 		defer p.turn.Unlock()
 		defer h.net.calm()
+		defer h.troubles.during(p.name)()
 		err := h.net.disturb("timeout", "downstream", `{"timeout":400}`, p.name)
 		pause.For(ctx, length)
 		return err
 	}
-}
-
-// double puts entries into the dispatch streams that were there before: the newest TaskDue events tell which.
-func double(ctx context.Context, h *house, _ *rand.Rand) error {
-	msgs, err := h.redis.rdb.XRevRangeN(ctx, h.part.Events, "+", "-", 200).Result()
-	if err != nil {
-		return err
-	}
-	n := 0
-	for _, m := range msgs {
-		e, err := decode(m)
-		due, ok := e.Data.(events.TaskDue)
-		if err != nil || !ok {
-			continue
-		}
-		label, err := events.Fragment(due.Label)
-		if err != nil {
-			return err
-		}
-		err = h.redis.rdb.Do(ctx, "XADD", h.part.Due(due.Queue), "*", "task", e.Task,
-			"attempt", due.Attempt, "label", label, "def", "").Err()
-		if err != nil {
-			return err
-		}
-		n++
-	}
-	if n == 0 {
-		return errors.New("nothing was due lately")
-	}
-	return nil
-}
-
-// spoil adds entries to the log and to every dispatch stream that nobody can decode.
-func spoil(ctx context.Context, h *house, dice *rand.Rand) error {
-	task := fmt.Sprintf("task-%06d", dice.IntN(100)) // there is one of that name
-	for _, values := range [][]any{
-		{"field", "no event"},
-		{"type", "TaskCompleted", "task", task, "v", "1", "data", `{"attempt":`},
-		{"type", "TaskExploded", "task", task, "v", "1", "data", "{}"},
-		{"type", "TaskDue", "task", task, "v", "7000", "data", "{}"},
-	} {
-		h.spoiled++
-		if err := h.redis.rdb.Do(ctx, append([]any{"XADD", h.part.Events, "*"}, values...)...).Err(); err != nil {
-			return err
-		}
-	}
-	for _, queue := range queues {
-		for _, values := range [][]any{
-			{"field", "no entry"},
-			{"task", task, "attempt", "many", "label", "", "def", ""},
-			{"task", task, "attempt", "1", "label", `"queue":`, "def", `"priority":`},
-		} {
-			if err := h.redis.rdb.Do(ctx, append([]any{"XADD", h.part.Due(queue), "*"}, values...)...).Err(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

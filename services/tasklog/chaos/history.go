@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 
 // history is what the log tells, read by no code of the services but the decoder of entries.
 type history struct {
-	checkpoint  string
+	checkpoint  map[string]string // by stream
 	tasks       map[string]*life
 	undecodable int
 }
@@ -27,7 +28,9 @@ type life struct {
 	wrong  []string // what must not be
 }
 
-func newHistory() *history { return &history{checkpoint: "-", tasks: map[string]*life{}} }
+func newHistory() *history {
+	return &history{checkpoint: map[string]string{}, tasks: map[string]*life{}}
+}
 
 // decode reads an entry of the log.
 func decode(m redis.XMessage) (events.Event, error) {
@@ -40,12 +43,12 @@ func decode(m redis.XMessage) (events.Event, error) {
 // read adds what the log has more.
 func (t *history) read(ctx context.Context, rdb *redis.Client, stream string) error {
 	for {
-		msgs, err := rdb.XRangeN(ctx, stream, t.checkpoint, "+", 1000).Result()
+		msgs, err := rdb.XRangeN(ctx, stream, cmp.Or(t.checkpoint[stream], "-"), "+", 1000).Result()
 		if err != nil {
 			return err
 		}
 		for _, m := range msgs {
-			t.checkpoint = "(" + m.ID
+			t.checkpoint[stream] = "(" + m.ID
 			e, err := decode(m)
 			if err != nil {
 				t.undecodable++
@@ -80,8 +83,10 @@ func (t *history) add(e events.Event) {
 // settle reads the log until every task of the clients that it knows is final, for as long as patience.
 func (h *house) settle(ctx context.Context, t *history, asked []asked) error {
 	for deadline := time.Now().Add(patience); ; {
-		if err := t.read(ctx, h.redis.rdb, h.part.Events); err != nil {
-			return fmt.Errorf("read the log: %w", err)
+		for _, part := range h.log.Partitions() {
+			if err := t.read(ctx, h.redis.rdb, part.Events); err != nil {
+				return fmt.Errorf("read the log: %w", err)
+			}
 		}
 		live := 0
 		for _, a := range asked {

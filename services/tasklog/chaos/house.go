@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -12,8 +13,11 @@ import (
 	"github.com/tasklog/tasklog/infra/pause"
 )
 
-// prefix is what stands before the keys of the log.
-const prefix = "tasklog"
+// The log: what stands before its keys, and its streams.
+const (
+	prefix     = "tasklog"
+	partitions = 2
+)
 
 // processes says how many there are of each service.
 var processes = []struct {
@@ -28,9 +32,9 @@ type house struct {
 	sink      *sink
 	clients   *clients
 	processes []*process
-	part      eventlog.Partition
 	log       *eventlog.Log // past the network
 	tally     *tally
+	troubles  *troubles
 	spoiled   int // undecodable entries that were added to the log, or perhaps were
 
 	stop    context.CancelFunc
@@ -47,11 +51,10 @@ func (h *house) build(ctx context.Context, binary, dir string, ttl time.Duration
 	if err != nil {
 		return err
 	}
-	if h.log, err = eventlog.Open(ctx, conn, eventlog.Config{Prefix: prefix}); err != nil {
+	if h.log, err = eventlog.Open(ctx, conn, eventlog.Config{Prefix: prefix, Partitions: partitions}); err != nil {
 		_ = conn.Close() // nothing was asked
 		return err
 	}
-	h.part = h.log.Partitions()[0]
 	if h.sink, err = startSink(ctx, ttl); err != nil {
 		return err
 	}
@@ -60,7 +63,7 @@ func (h *house) build(ctx context.Context, binary, dir string, ttl time.Duration
 		for i := range kind.n {
 			p := &process{
 				name: fmt.Sprintf("%s-%d", kind.service, i+1), service: kind.service,
-				binary: binary, dir: dir, tally: h.tally, args: []string{kind.service},
+				binary: binary, dir: dir, tally: h.tally, troubles: h.troubles, args: []string{kind.service},
 			}
 			switch kind.service {
 			case "api":
@@ -86,8 +89,10 @@ func (h *house) build(ctx context.Context, binary, dir string, ttl time.Duration
 	h.clients = newClients(apis)
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop, h.failed = stop, make(chan error, len(h.processes))
+	h.running.Go(func() { h.troubles.watch(running) })
 	for _, p := range h.processes {
 		p.env = append(p.env, "TASKLOG_REDIS_URL="+h.net.redisURL(p.name), "TASKLOG_PREFIX="+prefix,
+			"TASKLOG_PARTITIONS="+strconv.Itoa(partitions),
 			"TASKLOG_LEASE_TTL="+ttl.String(), "TASKLOG_RECONCILE_EVERY=500ms", "TASKLOG_CONCURRENCY=16",
 			"TASKLOG_GRACE=1s", "TASKLOG_REDIS_WAIT=5m", "TASKLOG_PROJECTOR_LEASE_TTL=3s", "TASKLOG_LOG_FORMAT=text")
 		h.running.Go(func() {
@@ -110,6 +115,11 @@ func (h *house) victim(ctx context.Context, dice *rand.Rand, services ...string)
 		}
 		pause.For(ctx, 20*time.Millisecond)
 	}
+}
+
+// anyPart returns any partition.
+func (h *house) anyPart(dice *rand.Rand) eventlog.Partition {
+	return h.log.Partitions()[dice.IntN(partitions)]
 }
 
 // heal undoes whatever is still wrong.

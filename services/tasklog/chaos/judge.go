@@ -24,13 +24,15 @@ type verdict struct {
 	because     map[string]int // why there was another one
 	unexplained int            // for no reason that the log knows
 	late        int            // began after their attempt had ended: their worker stood still
+	robbed      int            // were abandoned while their worker was well
 
-	wrong []string
+	wrong  []string
+	excuse func(worker string, by time.Time) bool // whether a worker may have lost a lease by then
 }
 
 // judge holds against each other what the clients were told, what the handlers were asked, and the log.
-func judge(clients []asked, sink []handled, told *history) verdict {
-	v := verdict{because: map[string]int{}, tasks: len(told.tasks)}
+func judge(clients []asked, sink []handled, told *history, excuse func(worker string, by time.Time) bool) verdict {
+	v := verdict{because: map[string]int{}, tasks: len(told.tasks), excuse: excuse}
 	known := map[string]bool{}
 	for _, a := range clients {
 		known[a.ID] = !a.Refused
@@ -126,6 +128,9 @@ func (v *verdict) handlers(id string, l *life, runs []handled) {
 		if end != nil && r.Began.UnixMilli() > end.ID.Ms {
 			v.late++
 		}
+		if failed, ok := abandoned(end); ok && !v.excuse(failed.Worker, end.ID.Time()) {
+			v.add(&v.robbed, id, fmt.Sprintf("attempt %d was abandoned at %s, and %s was well", r.Attempt, end.ID.Time(), failed.Worker))
+		}
 		done = done || end != nil && end.Data.Type() == events.TypeTaskCompleted && r.Status == http.StatusOK
 		if i > 0 {
 			v.second(id, l, runs[i-1], r)
@@ -134,6 +139,15 @@ func (v *verdict) handlers(id string, l *life, runs []handled) {
 	if c := l.completed(); c != nil && !done {
 		v.add(&v.unexplained, id, "it was completed, and no handler did it")
 	}
+}
+
+// abandoned returns the body of an event that says that an attempt was abandoned.
+func abandoned(end *events.Event) (events.TaskFailed, bool) {
+	if end == nil {
+		return events.TaskFailed{}, false
+	}
+	failed, _ := end.Data.(events.TaskFailed)
+	return failed, failed.Reason == events.ReasonAbandoned
 }
 
 // second explains why a task ran again: by the end of the attempt before.

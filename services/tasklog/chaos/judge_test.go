@@ -15,6 +15,7 @@ type story struct {
 	asked   []asked
 	handled []handled
 	log     []events.Event
+	unwell  string // the worker that had trouble
 }
 
 // ms is when the n-th event of a story happened.
@@ -36,7 +37,7 @@ func good() story {
 		events.TaskStarted{Label: label, Attempt: 3, Worker: "w3", Token: "t3"},
 		events.TaskCompleted{Label: label, Attempt: 3, Worker: "w3"},
 	}
-	s := story{asked: []asked{{ID: "a", Name: quick, Accepted: true, Fresh: 1}}}
+	s := story{asked: []asked{{ID: "a", Name: quick, Accepted: true, Fresh: 1}}, unwell: "w1"}
 	for n, body := range bodies {
 		s.log = append(s.log, events.Event{ID: events.ID{Ms: ms(n)}, Task: "a", Data: body})
 	}
@@ -67,7 +68,7 @@ func (s *story) judge() verdict {
 	for _, e := range s.log {
 		told.add(e)
 	}
-	return judge(s.asked, s.handled, told)
+	return judge(s.asked, s.handled, told, func(worker string, _ time.Time) bool { return worker == s.unwell })
 }
 
 func TestRecordsThatAgreeAreFoundRight(t *testing.T) {
@@ -136,6 +137,10 @@ func TestWhateverDoesNotAgreeIsFound(t *testing.T) {
 		"an attempt ran twice": {
 			func(s *story) { s.run(3, 8, 9, 200) },
 			func(v verdict) int { return v.unexplained },
+		},
+		"an attempt was abandoned, and its worker was well": {
+			func(s *story) { s.unwell = "w2" },
+			func(v verdict) int { return v.robbed },
 		},
 		"an attempt ran that never started": {
 			func(s *story) { s.run(4, 8, 9, 200) },

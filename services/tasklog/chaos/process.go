@@ -22,6 +22,7 @@ type process struct {
 	binary, dir   string
 	args, env     []string
 	tally         *tally
+	troubles      *troubles
 
 	turn sync.Mutex // of the fault that it is subject to
 
@@ -53,7 +54,8 @@ func (p *process) once(ctx context.Context, out *output) error {
 	cmd := exec.Command(p.binary, p.args...) //nolint:noctx // stopped in good order below
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = p.dir, out, out, private()
 	cmd.Env = append(os.Environ(), p.env...)
-	cmd.Env = append(cmd.Env, crashpoint.Variable+"="+p.crash)
+	worker := fmt.Sprintf("%s.%d", p.name, p.starts)
+	cmd.Env = append(cmd.Env, crashpoint.Variable+"="+p.crash, "TASKLOG_WORKER_ID="+worker)
 	p.crash = ""
 	err := cmd.Start()
 	if err == nil {
@@ -76,6 +78,7 @@ func (p *process) once(ctx context.Context, out *output) error {
 		})
 	})
 	err = cmd.Wait()
+	p.troubles.end(worker)
 	p.mu.Lock()
 	p.cmd = nil
 	p.mu.Unlock()

@@ -82,6 +82,7 @@ func (r *result) print(w io.Writer) {
 		{"  because the attempt before ended as", strings.Join(reasons, "\n")},
 		{"  unexplained", r.unexplained},
 		{"handler runs begun after their attempt's end", r.late},
+		{"handler runs abandoned, and their worker was well", r.robbed},
 		{"verify: events", r.verified.Events},
 		{"verify: undecodable entries, of " + fmt.Sprint(r.spoiled) + " put there", r.verified.Undecodable},
 		{"verify: other violations", r.verified.ViolationCount - r.verified.Undecodable},

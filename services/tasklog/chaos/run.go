@@ -33,7 +33,7 @@ type plan struct {
 // run carries out a plan, and judges what came of it. An error means that there is nothing to judge.
 func run(ctx context.Context, p plan, dir string, logger *slog.Logger) (*result, error) {
 	began := time.Now()
-	h := &house{tally: newTally()}
+	h := &house{tally: newTally(), troubles: &troubles{}}
 	defer h.close()
 	if err := h.build(ctx, p.binary, dir, leaseTTL); err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func run(ctx context.Context, p plan, dir string, logger *slog.Logger) (*result,
 	if err != nil {
 		return nil, err
 	}
-	r := &result{plan: p, settled: time.Since(healed), missing: missing, verdict: judge(asked, h.sink.record(), told)}
+	r := &result{plan: p, settled: time.Since(healed), missing: missing, verdict: judge(asked, h.sink.record(), told, h.excuse)}
 	h.tally.into(r)
 	if r.spoiled = told.undecodable; r.spoiled > h.spoiled {
 		r.alarms = append(r.alarms, fmt.Sprintf("the log has %d entries that are no events, and %d were put there", r.spoiled, h.spoiled))
@@ -79,6 +79,11 @@ func run(ctx context.Context, p plan, dir string, logger *slog.Logger) (*result,
 	default:
 	}
 	return r, err
+}
+
+// excuse reports whether a worker may have lost a lease by some time.
+func (h *house) excuse(worker string, by time.Time) bool {
+	return h.troubles.explain(worker, by, leaseTTL)
 }
 
 // disrupt injects faults for the time of the plan: one after the other, and beside them crashes of every

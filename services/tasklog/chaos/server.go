@@ -30,6 +30,7 @@ type server struct {
 }
 
 func startServer(ctx context.Context, dir string) (*server, error) {
+	redis.SetLogger(silent{}) // that Redis is away now and then is no news here
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
@@ -76,6 +77,15 @@ func (s *server) signal(sig syscall.Signal) {
 	}
 }
 
+// shutdown ends Redis in good order.
+func (s *server) shutdown(ctx context.Context) error { return s.rdb.ShutdownNoSave(ctx).Err() }
+
+// kill ends Redis where it stands.
+func (s *server) kill(context.Context) error {
+	s.signal(syscall.SIGKILL)
+	return nil
+}
+
 // wait waits for the end of Redis.
 func (s *server) wait() {
 	s.mu.Lock()
@@ -105,6 +115,12 @@ func (s *server) close() {
 	s.wait()
 	_ = s.out.Close()
 }
+
+// silent is a logger of go-redis that says nothing.
+type silent struct{}
+
+// Printf says nothing.
+func (silent) Printf(context.Context, string, ...any) {}
 
 // freePort returns a port of the loopback interface that nobody listens on.
 func freePort(ctx context.Context) (int, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"time"
 )
 
@@ -33,7 +34,8 @@ func verify(ctx context.Context, binary, redisURL string) (v verified, err error
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	var out, said bytes.Buffer
-	cmd := exec.CommandContext(ctx, binary, "verify", "--json", "--settled", "--redis", redisURL, "--prefix", prefix)
+	cmd := exec.CommandContext(ctx, binary, "verify", "--json", "--settled", "--redis", redisURL, "--prefix", prefix,
+		"--partitions", strconv.Itoa(partitions))
 	cmd.Stdout, cmd.Stderr = &out, &said
 	failed := cmd.Run() // with code 1 when something is wrong, which the JSON tells
 	if err := json.Unmarshal(out.Bytes(), &v); err != nil {
