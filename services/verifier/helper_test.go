@@ -37,6 +37,12 @@ func each(t *testing.T, f func(h *house)) {
 
 func open(t *testing.T, url string) *house {
 	t.Helper()
+	return openMany(t, url, 1)
+}
+
+// openMany is open with a number of partitions.
+func openMany(t *testing.T, url string, partitions int) *house {
+	t.Helper()
 	conn, err := eventlog.Connect(url)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +52,7 @@ func open(t *testing.T, url string) *house {
 			t.Error(err)
 		}
 	})
-	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{})
+	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{Partitions: partitions})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -248,6 +249,35 @@ func TestOnePartitionIsVerifiedAlone(t *testing.T) {
 	_, err := verifier.Run(t.Context(), h.log, verifier.Config{One: true, Partition: 1})
 	if _, ok := errors.AsType[*events.FieldError](err); !ok {
 		t.Errorf("%v, want a *events.FieldError", err)
+	}
+}
+
+func TestEveryPartitionIsVerified(t *testing.T) {
+	h := openMany(t, testredis.Start(t).URL(), 3)
+	want := make([]int64, 3)
+	for i := range 30 {
+		id := "task " + strconv.Itoa(i)
+		h.request(id, 0, 0)
+		want[h.log.Of(id).N]++
+	}
+	if r := h.good(); r.Tasks != 30 || r.Compared.Rows != 30 || r.Partitions != 3 {
+		t.Errorf("%d tasks, %d rows, %d partitions", r.Tasks, r.Compared.Rows, r.Partitions)
+	}
+	for n, tasks := range want {
+		if r := h.verify(verifier.Config{One: true, Partition: n}); r.Tasks != tasks || !r.OK {
+			t.Errorf("partition %d: %d tasks, want %d; %v", n, r.Tasks, tasks, r.Violations)
+		}
+	}
+	// The events of one partition in another one.
+	h.must(h.rdb.Rename(t.Context(), h.log.Partitions()[1].Events, h.log.Partitions()[0].Events).Err())
+	r := h.verify(verifier.Config{Limit: 100})
+	if !slices.ContainsFunc(r.Violations, func(v audit.Violation) bool { return v.Invariant == audit.Home }) {
+		t.Errorf("violations %v", r.Violations)
+	}
+	if !slices.ContainsFunc(r.Differences, func(d verifier.Difference) bool {
+		return d.Text == "the log knows no such task"
+	}) {
+		t.Errorf("differences %v", r.Differences)
 	}
 }
 
