@@ -22,6 +22,7 @@ const (
 	sharedWait = 50 * time.Millisecond // how long a read may wait that leaves queues out
 	claimEvery = 2 * time.Second       // between two looks for entries that nobody started
 	claimIdle  = 3 * time.Second       // an entry is started, or given back, sooner than this
+	claimRest  = time.Minute           // between two such looks while nothing happens
 )
 
 // subscriber is a message.Subscriber of everything that is due: a reader for each partition.
@@ -92,6 +93,9 @@ type reader struct {
 	// Of read alone.
 	turn      int               // which queues come next, when not all can be read at once
 	claimedAt time.Time         // when it last looked for unstarted entries
+	passedAt  time.Time         // when it last had looked at all of them
+	end       events.ID         // of the log
+	movedAt   time.Time         // when that moved, or something was claimed
 	cursors   map[string]string // by queue: where the next such look begins
 
 	mu      sync.Mutex
@@ -130,7 +134,6 @@ func (r *reader) readOnce(ctx context.Context, out chan<- *message.Message) erro
 		if err := r.claim(ctx, out, queues); err != nil {
 			return err
 		}
-		r.claimedAt = time.Now()
 	}
 	free := r.free(ctx)
 	if free == 0 {
@@ -172,8 +175,20 @@ func (r *reader) take(ctx context.Context, out chan<- *message.Message, queues [
 }
 
 // claim takes over entries that were delivered and not started: by workers that died, or by this one
-// when it could not get a mutex or a reply was lost.
+// when it could not get a mutex or a reply was lost. Before an entry is delivered to anybody while this
+// worker has slots, the log moves: so one look at all of them, some time after it last moved, will do.
 func (r *reader) claim(ctx context.Context, out chan<- *message.Message, queues []string) error {
+	end, err := r.log.Last(ctx, r.part)
+	if err != nil {
+		return err
+	}
+	r.claimedAt = time.Now()
+	if end != r.end {
+		r.end, r.movedAt = end, r.claimedAt
+	}
+	if r.passedAt.Sub(r.movedAt) > 2*claimIdle && time.Since(r.passedAt) < claimRest {
+		return nil
+	}
 	for _, queue := range queues {
 		free := r.free(ctx)
 		if free == 0 {
@@ -187,6 +202,9 @@ func (r *reader) claim(ctx context.Context, out chan<- *message.Message, queues 
 			return err
 		}
 		r.cursors[queue] = next
+		if len(claimed) > 0 || next != "0-0" {
+			r.movedAt = time.Now()
+		}
 		for _, d := range claimed {
 			if !r.flies(flight{queue, d.Entry}) {
 				r.metrics.claimed.Inc()
@@ -194,6 +212,7 @@ func (r *reader) claim(ctx context.Context, out chan<- *message.Message, queues 
 			}
 		}
 	}
+	r.passedAt = r.claimedAt
 	return nil
 }
 
