@@ -153,7 +153,7 @@ func TestTheSignatureOfTheReadmeIsTheOneThatWorkersMake(t *testing.T) {
 var request = regexp.MustCompile("`(GET|POST) (/[^`?]*)[^`]*`")
 
 // routeOf matches a route in the code of the API.
-var routeOf = regexp.MustCompile(`(?m)^\s*(?:r\.(GET|POST)|(get))\("(/(?:api|healthz|readyz|metrics)[^"]*)"`)
+var routeOf = regexp.MustCompile(`(?m)^\s*(?:(?:r|operate)\.(GET|POST)|(get))\((?:[a-z]+, )?"(/(?:api|healthz|readyz|metrics)[^"]*)"`)
 
 func TestTheTableOfTheAPIHasEveryRoute(t *testing.T) {
 	var have, want []string

@@ -19,7 +19,8 @@ type newToken struct {
 }
 
 func (p *program) tokenCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Make tokens for the API", Args: cobra.NoArgs}
+	const example = "  tasklog token new shop --scopes submit --tokens tokens.yml"
+	cmd := &cobra.Command{Use: "token", Short: "Make tokens for the API", Args: cobra.NoArgs, Example: example}
 	var scopes []string
 	create := p.withJSON(&cobra.Command{
 		Use: "new NAME", Short: "Make a token and print it once", Args: cobra.ExactArgs(1),
@@ -27,7 +28,7 @@ func (p *program) tokenCmd() *cobra.Command {
 			"--tokens or TASKLOG_TOKENS, which is made if there is none; without one, the line for it is printed.\n" +
 			"An API reads its file when it starts.\n\n" +
 			"Scopes: submit (ask for tasks), read (see everything), operate (cancel, retry, pause, resume).",
-		Example: "  tasklog token new shop --scopes submit --tokens tokens.yml",
+		Example: example,
 		RunE:    func(_ *cobra.Command, args []string) error { return p.newToken(args[0], scopes) },
 	})
 	create.Flags().StringSliceVar(&scopes, "scopes", nil, "submit, read, operate, separated by commas")
