@@ -33,6 +33,7 @@ type Audit struct {
 	kinds  []kind
 	kindOf map[kind]uint32
 	queues map[string]Queue
+	lines  map[string]*line // by queue
 
 	last    events.ID
 	pause   pause
@@ -45,6 +46,7 @@ func New(cfg Config) *Audit {
 	cfg.MaxPayload = cmp.Or(cfg.MaxPayload, events.DefaultMaxPayload)
 	return &Audit{
 		cfg: cfg, live: map[string]*task{}, ended: map[uint64]ended{}, kindOf: map[kind]uint32{}, queues: map[string]Queue{},
+		lines: map[string]*line{},
 		report: Report{
 			Types: map[events.Type]int64{}, Reasons: map[events.Reason]int64{}, States: map[events.State]int64{},
 			Violations: []Violation{},

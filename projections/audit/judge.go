@@ -36,7 +36,13 @@ func (a *Audit) task(e events.Event) {
 	if err != nil {
 		next = forced(t.Task, e)
 	}
+	if _, due := e.Data.(events.TaskDue); due {
+		a.overtakes(t, e)
+	}
 	a.evolve(t, next, e)
+	if t.State == events.StateWaiting {
+		a.stand(t)
+	}
 	if before != events.StateNone {
 		a.report.States[before]--
 	}

@@ -66,8 +66,9 @@ type Report struct {
 	// for that (worker.RetryAfter), and the log does not tell who did.
 	OffBackoff int64 `json:"offBackoff"`
 	// Believed counts tasks whose beginning was trimmed from the log.
-	Believed int64     `json:"believed"`
-	Latency  Latencies `json:"latency"`
+	Believed  int64     `json:"believed"`
+	Overtaken Overtaken `json:"overtaken"`
+	Latency   Latencies `json:"latency"`
 }
 
 // NoExample names what the log had no example of: types of events, reasons, invariants. Of these, a
@@ -114,6 +115,8 @@ func (r *Report) Merge(o Report, limit int) {
 	r.ViolationCount += o.ViolationCount
 	r.OffBackoff += o.OffBackoff
 	r.Believed += o.Believed
+	r.Overtaken.Count += o.Overtaken.Count
+	r.Overtaken.MaxMs = max(r.Overtaken.MaxMs, o.Overtaken.MaxMs)
 	r.Latency.Due.merge(o.Latency.Due)
 	r.Latency.Start.merge(o.Latency.Start)
 }

@@ -129,6 +129,9 @@ func sayVerified(w io.Writer, r verifier.Report) {
 	if r.OffBackoff > 0 {
 		say(w, "\n%d retries were not due when the backoff says: a handler may ask for that", r.OffBackoff)
 	}
+	if n := r.Overtaken; n.Count > 0 {
+		say(w, "\n%d tasks became due before one with a better place, which had waited for up to %d ms", n.Count, n.MaxMs)
+	}
 	for _, note := range r.Notes {
 		say(w, "\n%s", clean(note))
 	}
