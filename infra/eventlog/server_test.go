@@ -61,10 +61,10 @@ func TestARedisThatIsTooOldOrEvictsIsUnfit(t *testing.T) {
 	}
 }
 
-// set changes a setting of Redis.
-func set(t *testing.T, server *testredis.Server, name, value string) {
+// limit sets the maxmemory of Redis.
+func limit(t *testing.T, server *testredis.Server, bytes string) {
 	t.Helper()
-	if err := server.Client().ConfigSet(t.Context(), name, value).Err(); err != nil {
+	if err := server.Client().ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -95,14 +95,14 @@ func TestNoTaskIsTakenFromAFullRedisUntilThereIsRoomAgain(t *testing.T) {
 			}
 		}
 	}
-	set(t, server, "maxmemory", "1500kb") // of which an empty Redis uses more than the half
+	limit(t, server, "1500kb") // of which an empty Redis uses more than the half
 	admits(30, false)
 	admits(101, true) // it leaves it to Redis
-	set(t, server, "maxmemory", "1gb")
+	limit(t, server, "1gb")
 	admits(30, true)
-	set(t, server, "maxmemory", "1")
+	limit(t, server, "1")
 	admits(75, false)
-	set(t, server, "maxmemory", "0")
+	limit(t, server, "0")
 	admits(75, true)
 }
 

@@ -28,27 +28,62 @@ func TestOnlyThePublicInternetIsCalledUnlessMoreIsAllowed(t *testing.T) {
 		addr            string
 		plain, allowing bool // whether it may be called: as it is, and when everything is allowed
 	}{
-		{"1.1.1.1", true, true}, {"93.184.215.14", true, true}, {"2606:4700::1111", true, true},
-		{"11.0.0.1", true, true}, {"172.32.0.1", true, true}, {"100.128.0.1", true, true}, {"192.169.0.1", true, true},
+		{"1.1.1.1", true, true},
+		{"93.184.215.14", true, true},
+		{"2606:4700::1111", true, true},
+		{"11.0.0.1", true, true},
+		{"172.32.0.1", true, true},
+		{"100.128.0.1", true, true},
+		{"192.169.0.1", true, true},
 
-		{"127.0.0.1", false, true}, {"127.255.255.254", false, true}, {"::1", false, true},
-		{"10.0.0.1", false, true}, {"172.16.0.1", false, true}, {"172.31.255.255", false, true}, {"192.168.1.1", false, true},
-		{"100.64.0.1", false, true}, {"100.100.100.200", false, true}, {"192.0.0.1", false, true}, {"192.0.2.1", false, true},
-		{"198.18.0.1", false, true}, {"198.19.255.255", false, true}, {"203.0.113.7", false, true},
-		{"fc00::1", false, true}, {"fd12:3456::1", false, true}, {"2001:db8::1", false, true}, {"2001::1", false, true},
-		{"fec0::1", false, true}, {"::7f00:1", false, true}, {"64:ff9b:1::1", false, true},
+		{"127.0.0.1", false, true},
+		{"127.255.255.254", false, true},
+		{"::1", false, true},
+		{"10.0.0.1", false, true},
+		{"172.16.0.1", false, true},
+		{"172.31.255.255", false, true},
+		{"192.168.1.1", false, true},
+		{"100.64.0.1", false, true},
+		{"100.100.100.200", false, true},
+		{"192.0.0.1", false, true},
+		{"192.0.2.1", false, true},
+		{"198.18.0.1", false, true},
+		{"198.19.255.255", false, true},
+		{"203.0.113.7", false, true},
+		{"fc00::1", false, true},
+		{"fd12:3456::1", false, true},
+		{"2001:db8::1", false, true},
+		{"2001::1", false, true},
+		{"fec0::1", false, true},
+		{"::7f00:1", false, true},
+		{"64:ff9b:1::1", false, true},
 
-		{"169.254.169.254", false, false}, {"169.254.170.2", false, false}, {"fe80::1", false, false}, {"fe80::1%eth0", false, false},
-		{"fd00:ec2::254", false, false}, {"0.0.0.0", false, false}, {"0.1.2.3", false, false}, {"::", false, false},
-		{"224.0.0.1", false, false}, {"255.255.255.255", false, false}, {"240.0.0.1", false, false}, {"ff02::1", false, false},
+		{"169.254.169.254", false, false},
+		{"169.254.170.2", false, false},
+		{"fe80::1", false, false},
+		{"fe80::1%eth0", false, false},
+		{"fd00:ec2::254", false, false},
+		{"0.0.0.0", false, false},
+		{"0.1.2.3", false, false},
+		{"::", false, false},
+		{"224.0.0.1", false, false},
+		{"255.255.255.255", false, false},
+		{"240.0.0.1", false, false},
+		{"ff02::1", false, false},
 
 		// The same again, in the other forms that an IPv4 address has.
-		{"::ffff:1.1.1.1", true, true}, {"::ffff:127.0.0.1", false, true}, {"::ffff:169.254.169.254", false, false},
-		{"64:ff9b::101:101", true, true}, {"64:ff9b::10.0.0.1", false, true}, {"64:ff9b::a9fe:a9fe", false, false},
-		{"2002:101:101::1", true, true}, {"2002:a00:1::1", false, true}, {"2002:a9fe:a9fe::1", false, false},
+		{"::ffff:1.1.1.1", true, true},
+		{"::ffff:127.0.0.1", false, true},
+		{"::ffff:169.254.169.254", false, false},
+		{"64:ff9b::101:101", true, true},
+		{"64:ff9b::10.0.0.1", false, true},
+		{"64:ff9b::a9fe:a9fe", false, false},
+		{"2002:101:101::1", true, true},
+		{"2002:a00:1::1", false, true},
+		{"2002:a9fe:a9fe::1", false, false},
 	} {
 		addr := netip.MustParseAddr(tt.addr)
-		if err := (webhook.Allow)(nil).Check(addr); (err == nil) != tt.plain || err != nil && !errors.Is(err, webhook.ErrForbidden) {
+		if err := webhook.Allow(nil).Check(addr); (err == nil) != tt.plain || err != nil && !errors.Is(err, webhook.ErrForbidden) {
 			t.Errorf("Check(%s) = %v, want ok %t", addr, err, tt.plain)
 		}
 		if err := everything.Check(addr); (err == nil) != tt.allowing {
@@ -80,7 +115,7 @@ func TestAHostThatIsKnownToBeForbiddenIsFoundBeforeItIsCalled(t *testing.T) {
 	for host, ok := range map[string]bool{
 		"example.com": true, "1.1.1.1": true, "localhost": false, "LOCALHOST.": false, "a.localhost": false, "127.0.0.1": false, "::1": false, "10.0.0.1": false,
 	} {
-		if err := (webhook.Allow)(nil).CheckHost(host); (err == nil) != ok {
+		if err := webhook.Allow(nil).CheckHost(host); (err == nil) != ok {
 			t.Errorf("CheckHost(%s) = %v, want ok %t", host, err, ok)
 		}
 	}

@@ -92,8 +92,7 @@ func (p *program) judge(ctx context.Context, logger *slog.Logger, conn *eventlog
 	}
 	if err := server.Unfit(); err != nil {
 		if !insecure {
-			return fmt.Errorf("redis at %s cannot keep the log: %w\n"+
-				"Where losing tasks does no harm, --insecure-redis or TASKLOG_INSECURE_REDIS=true starts all the same.", redacted(at), err)
+			return &unfitError{redacted(at), err}
 		}
 		doubt(err.Error())
 	}
@@ -102,6 +101,21 @@ func (p *program) judge(ctx context.Context, logger *slog.Logger, conn *eventlog
 	}
 	return nil
 }
+
+// unfitError says that a log must not be kept in a Redis, and how to do so all the same.
+type unfitError struct {
+	url string // without its password
+	err error
+}
+
+// Error names the Redis, and says why.
+func (e *unfitError) Error() string {
+	return fmt.Sprintf("redis at %s cannot keep the log: %v\n"+
+		"Where losing tasks does no harm, --insecure-redis or TASKLOG_INSECURE_REDIS=true starts all the same.", e.url, e.err)
+}
+
+// Unwrap returns why.
+func (e *unfitError) Unwrap() error { return e.err }
 
 func connect(at string) (*eventlog.Conn, error) {
 	conn, err := eventlog.Connect(at)
