@@ -278,7 +278,7 @@ func (w *Worker) release(ctx context.Context, d *delivery, a eventlog.Attempt, r
 // unhandled gives back a task that has no handler here.
 func (w *Worker) unhandled(ctx context.Context, d *delivery, a eventlog.Attempt) {
 	task, _ := w.log.Task(ctx, d.Task) // where that fails, it waits as at the first time
-	wait := verdict.Unhandled(task)
+	wait := verdict.Unhandled(task, rand.Float64())
 	w.slog.LogAttrs(ctx, slog.LevelWarn, "no handler here: the task is given back",
 		slog.String("task", d.Task), slog.String("name", d.Name), slog.Duration("for", wait))
 	w.release(ctx, d, a, events.ReasonNoHandler, &wait)

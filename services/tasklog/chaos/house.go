@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -130,6 +131,12 @@ func (h *house) heal(ctx context.Context) error {
 		p.signal(syscall.SIGCONT)
 	}
 	err := h.redis.insist(ctx, func() error { return h.redis.rdb.ConfigSet(ctx, "maxmemory", "0").Err() })
+	for _, p := range h.processes {
+		if p.service == "worker" { // the last one gets the handler that it has not, as by a deployment
+			err = errors.Join(err, h.sink.handlers(p.dir+"/"+p.name+".yml", p.name, false))
+			p.restart(ctx, syscall.SIGTERM)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("heal: %w", err)
 	}

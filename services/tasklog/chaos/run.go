@@ -18,9 +18,9 @@ import (
 // leaseTTL is the shortest that a worker takes: leases are to end often.
 const leaseTTL = 3 * time.Second
 
-// patience is how long tasks may take to their ends when everything is healed: a retry of some after
-// some, with a few leases that have to end.
-const patience = 2 * time.Minute
+// patience is how long tasks may take to their ends when everything is healed. What takes longest is a task
+// that came to the worker without its handler again and again: it may have to wait for two minutes more.
+const patience = 4 * time.Minute
 
 // plan is what a run is to do.
 type plan struct {

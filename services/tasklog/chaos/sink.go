@@ -25,7 +25,7 @@ const (
 	reject   = "reject"   // fails for good
 	busy     = "busy"     // asks to come again later
 	sluggish = "sluggish" // takes longer than its timeout, once
-	rare     = "rare"     // has no handler at the last worker
+	rare     = "rare"     // has no handler at the last worker, until all is healed
 )
 
 var names = []string{quick, slow, flaky, doomed, reject, busy, sluggish, rare}

@@ -22,11 +22,20 @@ func TestATaskThatNobodyHandlesWaitsLongerEachTime(t *testing.T) {
 		{2, 7, 20 * time.Second},
 	} {
 		task := events.Task{Attempt: test.attempts, Events: make([]events.ID, 2+2*test.back+3*test.attempts)}
-		if got := verdict.Unhandled(task); got != test.want {
+		if got := verdict.Unhandled(task, 0.5); got != test.want {
 			t.Errorf("given back %d times, after %d attempts: %s, want %s", test.back, test.attempts, got, test.want)
 		}
 	}
-	if got := verdict.Unhandled(events.Task{}); got != 5*time.Second {
+	if got := verdict.Unhandled(events.Task{}, 0.5); got != 5*time.Second {
 		t.Errorf("of a row that is lost: %s", got)
+	}
+}
+
+func TestTheWaitForAHandlerIsNotTheSameEachTime(t *testing.T) {
+	if got := verdict.Unhandled(events.Task{}, 0); got != 4*time.Second {
+		t.Errorf("at the least %s, want 4s", got)
+	}
+	if got := verdict.Unhandled(events.Task{}, 0.999); got < 5900*time.Millisecond || got >= 6*time.Second {
+		t.Errorf("at the most %s, want almost 6s", got)
 	}
 }
