@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -47,5 +48,13 @@ func TestTheEmbeddedRedisWillDo(t *testing.T) {
 	h.must(200, h.do("POST", "/api/tasks/unique-id-123/cancel", ""))
 	if d := h.detail("unique-id-123"); d.State != "cancelled" {
 		t.Errorf("task %+v", d)
+	}
+}
+
+func TestAHeadWithoutAnEndIsRefused(t *testing.T) {
+	h := build(t, api.Config{}, 1)
+	r := h.get("/healthz?" + strings.Repeat("x", 64<<10))
+	if r.status != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a head of 64 KiB is answered with status %d, want 431", r.status)
 	}
 }

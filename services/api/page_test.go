@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/tasklog/tasklog/services/api"
+	"github.com/tasklog/tasklog/services/api/tokens"
 )
 
 // browser is Chromium without a window, at one page.
@@ -161,4 +162,21 @@ func TestLinksToTasksLeadToThem(t *testing.T) {
 	if task := h.must(http.StatusOK, h.get(html.UnescapeString(m[1]))).body; !strings.Contains(task, html.EscapeString(id)) {
 		t.Errorf("%s leads to %s", m[1], task)
 	}
+}
+
+// Chromium answers the challenge with the name and the password of the address, as it does with those
+// that somebody types, and from then on gives them along, also to what the page fetches by itself.
+func TestThePageUpdatesItselfWithTheTokenThatTheBrowserWasGiven(t *testing.T) {
+	file, secrets := keys(t)
+	h := build(t, api.Config{Tokens: file}, 1)
+	h.project()
+	b := h.browse()
+	plain := b.base
+	b.base = strings.Replace(plain, "http://", "http://me:"+secrets[tokens.Read]+"@", 1)
+	b.open("/admin/queues")
+	b.base = plain
+	b.open("/admin/queues") // without them in the address: nobody types them there
+	h.must(http.StatusAccepted, h.do(http.MethodPost, "/api/tasks", `{"taskName":"greet","customJobId":"new-task"}`, bearer(secrets[tokens.Submit])...))
+	b.sees("the new task appears", `[...document.querySelectorAll("#live a")].some(a => a.textContent === "new-task")`)
+	b.sees("the page calls itself fresh", isFresh)
 }
