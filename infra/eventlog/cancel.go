@@ -57,7 +57,9 @@ func (l *Log) Cancel(ctx context.Context, task, by, reason string) (events.ID, e
 // but its row can vanish and come again between the read and the decision: then it is read again.
 func (l *Log) onQueueOf(ctx context.Context, task, what string, f func(queue string) (reply, error)) (events.ID, error) {
 	for {
-		queue, err := l.conn.Decide.HGet(ctx, l.Of(task).Task(task), "queue").Result()
+		queue, err := repeated(ctx, func() (string, error) {
+			return l.conn.Decide.HGet(ctx, l.Of(task).Task(task), "queue").Result()
+		})
 		if errors.Is(err, redis.Nil) {
 			return events.ID{}, ErrNotFound
 		}

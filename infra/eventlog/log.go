@@ -87,14 +87,19 @@ var repeats = []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 400
 // decide runs a script until Redis has answered, the context ends or the repeats are used up.
 // After SCRIPT FLUSH or a restart Redis answers NOSCRIPT: Run then sends the source.
 func decide(ctx context.Context, rdb redis.Scripter, s *redis.Script, keys []string, args ...any) (reply, error) {
+	return repeated(ctx, func() (reply, error) { return ask(ctx, rdb, s, keys, args) })
+}
+
+// repeated calls f until Redis has answered, the context ends or the repeats are used up.
+func repeated[V any](ctx context.Context, f func() (V, error)) (V, error) {
 	for try := 0; ; try++ {
-		r, err := ask(ctx, rdb, s, keys, args)
+		v, err := f()
 		if !again(err, try) || ctx.Err() != nil {
-			return r, err
+			return v, err
 		}
 		select {
 		case <-ctx.Done():
-			return reply{}, errors.Join(err, context.Cause(ctx))
+			return v, errors.Join(err, context.Cause(ctx))
 		case <-time.After(repeats[try]):
 		}
 	}

@@ -141,6 +141,24 @@ func TestADecisionThatIsNeverAnsweredIsUnknownAndCanBeAskedForAgain(t *testing.T
 	direct.expect("a", "Requested")
 }
 
+func TestALookBeforeADecisionIsRepeated(t *testing.T) {
+	p, behind, direct := both(t, 1)
+	direct.requested("a")
+	for _, d := range []string{"cancel", "retry"} {
+		hits := p.Set(faults.Fault{Kind: faults.DropReply, Times: 2, Only: faults.Named("hget")})
+		var err error
+		if d == "cancel" {
+			_, err = behind.log.Cancel(t.Context(), "a", "test", "")
+		} else {
+			_, err = behind.log.Retry(t.Context(), "a", "test", "r1")
+		}
+		if n := p.Set(faults.Fault{}) - hits; err != nil || n != 2 {
+			t.Errorf("%s: %v after %d lost replies", d, err, n)
+		}
+	}
+	direct.expect("a", "Requested Cancelled(waiting) RetryRequested(cancelled)")
+}
+
 func TestEveryDecisionStaysInOneClusterSlot(t *testing.T) {
 	p, behind, direct := both(t, 5, "--cluster-enabled", "yes")
 	if behind.p.N == 0 {
