@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -124,29 +125,35 @@ func (l *Log) Task(ctx context.Context, id string) (events.Task, error) {
 	return parseRow(id, row)
 }
 
-// Tasks returns the tasks of one partition, in the order of ids; those without a row, or with one that
-// no decision wrote, are left out: one of them must not stop the others.
+// rowsPerRead bounds what a read of tasks holds at once: a row may have a payload of a MiB.
+const rowsPerRead = 20
+
+// Tasks returns the tasks of one partition, in the order of ids, without their payloads; those without
+// a row, or with one that no decision wrote, are left out: one of them must not stop the others.
 func (l *Log) Tasks(ctx context.Context, p Partition, ids []string) ([]events.Task, error) {
-	cmds, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for _, id := range ids {
-			pipe.HGetAll(ctx, p.Task(id))
-		}
-		return nil
-	})
-	if err != nil && !wrongType(err) {
-		return nil, fmt.Errorf("read %d tasks: %w", len(ids), err)
-	}
 	tasks := make([]events.Task, 0, len(ids))
-	for i, cmd := range cmds {
-		if err := cmd.Err(); err != nil && !wrongType(err) {
-			return nil, fmt.Errorf("read task %s: %w", ids[i], err)
+	for some := range slices.Chunk(ids, rowsPerRead) {
+		cmds, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for _, id := range some {
+				pipe.HGetAll(ctx, p.Task(id))
+			}
+			return nil
+		})
+		if err != nil && !wrongType(err) {
+			return nil, fmt.Errorf("read %d tasks: %w", len(ids), err)
 		}
-		row := cmd.(*redis.MapStringStringCmd).Val()
-		if len(row) == 0 {
-			continue
-		}
-		if t, err := parseRow(ids[i], row); err == nil {
-			tasks = append(tasks, t)
+		for i, cmd := range cmds {
+			if err := cmd.Err(); err != nil && !wrongType(err) {
+				return nil, fmt.Errorf("read task %s: %w", some[i], err)
+			}
+			row := cmd.(*redis.MapStringStringCmd).Val()
+			if len(row) == 0 {
+				continue
+			}
+			if t, err := parseRow(some[i], row); err == nil {
+				t.Payload = nil
+				tasks = append(tasks, t)
+			}
 		}
 	}
 	return tasks, nil
