@@ -14,7 +14,6 @@
 package tokens
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -22,14 +21,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/yamlfile"
 )
 
 // Scope is what a token may be used for. None includes another.
@@ -125,8 +122,8 @@ type entry struct {
 // Parse reads tokens from YAML, one at least. No two have one name or one secret.
 func Parse(data []byte) (*Set, error) {
 	var entries []entry
-	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&entries); err != nil && !errors.Is(err, io.EOF) {
-		return nil, errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	if err := yamlfile.Decode(data, &entries); err != nil {
+		return nil, err
 	}
 	if len(entries) == 0 {
 		return nil, errors.New("there is none: `tasklog token new` makes one")

@@ -1,10 +1,8 @@
 package httptarget
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -13,10 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/webhook"
+	"github.com/tasklog/tasklog/infra/yamlfile"
 	"github.com/tasklog/tasklog/services/worker"
 )
 
@@ -62,9 +59,8 @@ type entry struct {
 // says line, column and key, or an *events.FieldError such as "targets.img.*.url: has no host".
 func Parse(data []byte, env func(string) (string, bool)) (*Set, error) {
 	var f file
-	dec := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
-	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return nil, errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	if err := yamlfile.Decode(data, &f); err != nil {
+		return nil, err
 	}
 	if len(f.Targets) == 0 {
 		return nil, &events.FieldError{Field: "targets", Reason: "there is none"}

@@ -107,6 +107,7 @@ func FuzzParseNeverPanics(f *testing.F) {
 	f.Add([]byte("targets:\n  a:\n    url: http://x\n    headers: {a: \"${MAIL_TOKEN}\"}\n    timeout: 3s\n"))
 	f.Add([]byte("targets: {a: {url: '$${'}}"))
 	f.Add([]byte("a: &a [*a]"))
+	f.Add([]byte("allow: ! 0"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		set, err := httptarget.Parse(data, env)
 		if (set == nil) == (err == nil) {

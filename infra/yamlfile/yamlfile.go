@@ -1,0 +1,27 @@
+// Package yamlfile reads the YAML files of operators: strictly, and with errors that name the place.
+package yamlfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Decode reads YAML into a value. It takes no key that the value does not have; an empty file changes
+// nothing. The error says line and column where it can. Nothing that data holds makes it panic.
+func Decode(data []byte, into any) (err error) {
+	defer func() { // the decoder panics at "! 0" where a list is wanted
+		if v := recover(); v != nil {
+			err = fmt.Errorf("is not the YAML that is wanted: %v", v)
+		}
+	}()
+	err = yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(into)
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+}
