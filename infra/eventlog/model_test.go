@@ -324,7 +324,10 @@ func (m *model) startAny(t *rapid.T) {
 	if odd(t, "other attempt") {
 		a.Number += rapid.SampledFrom([]int{-1, 1}).Draw(t, "by")
 	}
-	held := !odd(t, "without the mutex") && m.lock(a)
+	if !odd(t, "without the mutex") {
+		m.lock(a)
+	}
+	held := m.mutex[id] == a.Token
 	n, want := 0, "fenced"
 	if task.State == events.StateDue && a.Number == task.Attempt+1 {
 		if n, want = 0, "unlocked"; held {

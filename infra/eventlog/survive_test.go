@@ -95,7 +95,7 @@ func TestAfterAFailoverWhatWasLostIsFencedAndTheRestGoesOn(t *testing.T) {
 	after := testredis.Start(t)
 	rdb := after.Client()
 	host, port := "127.0.0.1", before.Addr()[len("127.0.0.1:"):]
-	if err := rdb.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := rdb.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	h := newHand(t, open(t, before.URL(), 1))
@@ -109,7 +109,7 @@ func TestAfterAFailoverWhatWasLostIsFencedAndTheRestGoesOn(t *testing.T) {
 		}
 	}
 	// It is promoted while the old one goes on: what that is told now is lost.
-	if err := rdb.SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+	if err := rdb.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	a := h.start("lost start", "w1")
