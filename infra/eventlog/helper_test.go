@@ -146,11 +146,10 @@ func (h *hand) take(task, who string) eventlog.Attempt {
 	return a
 }
 
-// lock takes the mutex of an attempt, and reports whether it is the attempt's now.
-func (h *hand) lock(a eventlog.Attempt) bool {
+// lock takes the mutex of an attempt, if nobody has it.
+func (h *hand) lock(a eventlog.Attempt) {
 	h.Helper()
 	must(h.rdb.SetNX(h.Context(), h.p.Lock(a.Task), a.Token, hour).Result())(h)
-	return h.locked(a.Task) == a.Token
 }
 
 // locked returns the value of a task's mutex, or "".

@@ -48,10 +48,10 @@ func (m *model) checkUntold() {
 }
 
 // lock takes a mutex, if nobody has it.
-func (m *model) lock(a eventlog.Attempt) bool {
+func (m *model) lock(a eventlog.Attempt) {
 	m.Helper()
 	m.grabbed(a)
-	return m.hand.lock(a)
+	m.hand.lock(a)
 }
 
 // grabbed notes that an attempt has the mutex, if nobody had it.
