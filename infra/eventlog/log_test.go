@@ -2,6 +2,7 @@ package eventlog_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -134,6 +135,9 @@ func TestWhatRunsCanEndWhenRedisIsOutOfMemory(t *testing.T) {
 	}
 	if held := must(h.log.Extend(t.Context(), h.log.Of("longer"), hour, []eventlog.Attempt{longer}))(h); held[0] != nil {
 		t.Errorf("a lease is not extended: %v", held[0])
+	}
+	if swept := must(h.log.Sweep(t.Context(), h.p, hour, hour))(h); !slices.Equal(swept.Overdue, []string{"abandoned"}) {
+		t.Errorf("a sweep found %+v", swept)
 	}
 	must(h.log.Complete(t.Context(), done, 0, nil))(h)
 	must(h.log.Fail(t.Context(), failed, 0, events.ReasonError, "", new(hour)))(h)

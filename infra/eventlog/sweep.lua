@@ -8,7 +8,9 @@
 -- If nobody swept for longer than that (Redis or every scheduler was away), the workers could not
 -- extend either: every lease that has less than half its time to go first gets all of it. Half, and not
 -- whatever is short of all: the next page would find those of this one again, a ms short, without end.
--- Repeatable: it appends nothing, and giving time twice is giving it once, later.
+-- Repeatable: it appends nothing, and giving time twice is giving it once, later. The ZREM removes
+-- nothing, but after it Redis lets the script write even when it is out of memory.
+redis.call('ZREM', KEYS[1], '')
 local now = clock()
 local swept = redis.call('GET', KEYS[2])
 if swept and now - swept > tonumber(ARGV[1]) then
