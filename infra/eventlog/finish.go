@@ -51,14 +51,14 @@ func (l *Log) Fail(ctx context.Context, a Attempt, run time.Duration, reason eve
 
 func (l *Log) finish(ctx context.Context, a Attempt, typ events.Type, rest string, retry *time.Duration) (Outcome, error) {
 	p := l.Of(a.Task)
-	g := l.finishes.of(p.base, func() *group {
+	create := func() *group {
 		return &group{log: l, script: finishScript, keys: []string{p.Events, p.Leases, p.Delayed}}
-	})
+	}
 	again := ""
 	if retry != nil {
 		again = itoa(ms(*retry))
 	}
-	r, err := g.decide(ctx, []string{p.Task(a.Task), p.Lock(a.Task)},
+	r, err := l.finishes.decide(ctx, p.base, create, []string{p.Task(a.Task), p.Lock(a.Task)},
 		a.Task, itoa(int64(a.Number)), a.Token, string(typ), rest, again)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("finish task %s attempt %d: %w", a.Task, a.Number, err)

@@ -18,6 +18,12 @@ const (
 	maxGroupBytes = 64 << 10
 )
 
+// groups are those of one script, by what their items share. A group is there as long as somebody asks.
+type groups struct {
+	mu  sync.Mutex
+	all map[string]*group
+}
+
 // A group takes one decision for all who ask at the same moment. What is asked while a call is under
 // way goes with the next one; so there is nothing to wait for when little is going on, and the more
 // is going on the less each item costs.
@@ -30,9 +36,7 @@ type group struct {
 	keys   []string
 	args   []any
 
-	mu      sync.Mutex
-	waiting []*item
-	calling bool
+	waiting []*item // under the mutex of groups
 }
 
 // item is what one caller asks for.
@@ -45,35 +49,21 @@ type item struct {
 	done  chan struct{}
 }
 
-// groups are those of one script, by what their items share.
-type groups struct {
-	mu  sync.Mutex
-	all map[string]*group
-}
-
-// of returns the group of a name, made by create at its first use.
-func (g *groups) of(name string, create func() *group) *group {
+// decide asks for one item in the group of a name, made by create where there is none, and returns its
+// answer. When ctx ends first, the error says so, and what was asked may have happened.
+func (g *groups) decide(ctx context.Context, name string, create func() *group, keys []string, args ...string) (reply, error) {
+	it := &item{left: ctx.Err, keys: keys, args: args, done: make(chan struct{})}
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.all == nil {
 		g.all = map[string]*group{}
 	}
-	if g.all[name] == nil {
-		g.all[name] = create()
+	to := g.all[name]
+	if to == nil {
+		to = create()
+		g.all[name] = to
+		go g.run(name, to)
 	}
-	return g.all[name]
-}
-
-// decide asks for one item and returns its answer. When ctx ends first, the error says so, and what
-// was asked may have happened.
-func (g *group) decide(ctx context.Context, keys []string, args ...string) (reply, error) {
-	it := &item{left: ctx.Err, keys: keys, args: args, done: make(chan struct{})}
-	g.mu.Lock()
-	g.waiting = append(g.waiting, it)
-	if !g.calling {
-		g.calling = true
-		go g.run()
-	}
+	to.waiting = append(to.waiting, it)
 	g.mu.Unlock()
 	select {
 	case <-it.done:
@@ -83,11 +73,11 @@ func (g *group) decide(ctx context.Context, keys []string, args ...string) (repl
 	}
 }
 
-// run calls the script until nobody waits.
-func (g *group) run() {
-	for batch := g.next(nil); len(batch) > 0; {
-		err := g.call(batch)
-		following := g.next(err) // before anybody is told, and asks again: that is not answered by this error
+// run calls the script of a group until nobody waits.
+func (g *groups) run(name string, of *group) {
+	for batch := g.next(name, of, nil); len(batch) > 0; {
+		err := of.call(batch)
+		following := g.next(name, of, err) // before anybody is told, and asks again: that is not answered by this error
 		for _, it := range batch {
 			close(it.done)
 		}
@@ -95,14 +85,14 @@ func (g *group) run() {
 	}
 }
 
-// next takes the items of the next call. Where Redis did not answer the last one, those who wait get
-// its error, too: else they would wait as long, one call after the other.
-func (g *group) next(last error) (batch []*item) {
+// next takes the items of the next call; a group that has none is forgotten. Where Redis did not answer
+// the last call, those who wait get its error, too: else they would wait as long, one call after the other.
+func (g *groups) next(name string, of *group, last error) (batch []*item) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	bytes := 0
-	for len(g.waiting) > 0 && len(batch) < maxGroup {
-		it := g.waiting[0]
+	for len(of.waiting) > 0 && len(batch) < maxGroup {
+		it := of.waiting[0]
 		if err := it.left(); err != nil || Unavailable(last) {
 			it.err = errors.Join(last, err)
 			close(it.done)
@@ -115,10 +105,12 @@ func (g *group) next(last error) (batch []*item) {
 			}
 			batch = append(batch, it)
 		}
-		g.waiting[0] = nil
-		g.waiting = g.waiting[1:]
+		of.waiting[0] = nil
+		of.waiting = of.waiting[1:]
 	}
-	g.calling = len(batch) > 0
+	if len(batch) == 0 {
+		delete(g.all, name)
+	}
 	return batch
 }
 

@@ -49,13 +49,13 @@ func (l *Log) Request(ctx context.Context, r Request) (Receipt, error) {
 		runAt = itoa(r.RunAt.Add(time.Millisecond - 1).UnixMilli()) // never early
 	}
 	p := l.Of(r.Task)
-	g := l.requests.of(p.base+r.Queue, func() *group {
+	create := func() *group {
 		return &group{
 			log: l, script: requestScript, args: []any{r.Queue, p.Signals},
 			keys: []string{p.Events, p.Delayed, p.Waiting(r.Queue), p.Ready, p.Queues},
 		}
-	})
-	a, err := g.decide(ctx, []string{p.Task(r.Task)},
+	}
+	a, err := l.requests.decide(ctx, p.base+r.Queue, create, []string{p.Task(r.Task)},
 		r.Task, r.RequestID, itoa(ms(r.Delay+time.Millisecond-1)), runAt, itoa(int64(r.Priority)), label, def)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("request task %s: %w", r.Task, err)

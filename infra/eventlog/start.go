@@ -56,13 +56,13 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 		wanted = "0"
 	}
 	p := l.Of(a.Task)
-	g := l.starts.of(p.Due(a.Queue)+" "+itoa(ms(lease))+" "+a.Worker, func() *group {
+	create := func() *group {
 		return &group{
 			log: l, script: startScript, args: []any{ms(lease), a.Worker, worker},
 			keys: []string{p.Events, p.Leases, p.Due(a.Queue)},
 		}
-	})
-	r, err := g.decide(ctx, []string{p.Task(a.Task), p.Lock(a.Task)},
+	}
+	r, err := l.starts.decide(ctx, p.Due(a.Queue)+" "+itoa(ms(lease))+" "+a.Worker, create, []string{p.Task(a.Task), p.Lock(a.Task)},
 		a.Task, itoa(int64(a.Number)), a.Token, a.Entry.String(), wanted)
 	if err != nil {
 		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, err)
