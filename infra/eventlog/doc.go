@@ -18,7 +18,8 @@
 //
 // Every append is a decision: a Lua script that checks a task's row and in the same atomic step
 // adds the event and updates what the next decision needs. A decision is three neighbours here,
-// such as finish.go, finish.lua and finish_test.go.
+// such as finish.go, finish.lua and finish_test.go. Those of every task (request, start, finish) are
+// taken in groups: what many ask at the same moment is one call, see group.go.
 //
 // # Guarantees
 //
