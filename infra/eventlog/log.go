@@ -33,6 +33,7 @@ func (c Config) withDefaults() Config {
 // Log appends to the log and reads it. Its methods may be called from many goroutines.
 type Log struct {
 	conn   *Conn
+	meta   string // key of what is fixed at the first use
 	parts  []Partition
 	labels labels
 
@@ -64,11 +65,33 @@ func Open(ctx context.Context, conn *Conn, cfg Config) (*Log, error) {
 	if err != nil || n < 1 || cfg.Partitions != 0 && n != cfg.Partitions {
 		return nil, &ErrPartitions{Prefix: cfg.Prefix, Have: have, Want: strconv.Itoa(want)}
 	}
-	l := &Log{conn: conn}
+	l := &Log{conn: conn, meta: meta}
 	for i := range n {
 		l.parts = append(l.parts, newPartition(cfg.Prefix, i))
 	}
 	return l, nil
+}
+
+// ErrForgotten reports that Redis does not know the log any more.
+var ErrForgotten = errors.New("redis has forgotten this log: it was flushed, or came back without its data")
+
+// Confirm returns nil as long as Redis knows the log, an ErrForgotten once when it does not (the log
+// then begins again, empty), and an *ErrPartitions when it has another number of partitions by now.
+func (l *Log) Confirm(ctx context.Context) error {
+	have, err := l.conn.View.HGet(ctx, l.meta, "partitions").Result()
+	n := strconv.Itoa(len(l.parts))
+	switch {
+	case errors.Is(err, redis.Nil):
+		if err := l.conn.View.HSetNX(ctx, l.meta, "partitions", n).Err(); err != nil {
+			return fmt.Errorf("confirm the log: %w", err)
+		}
+		return ErrForgotten
+	case err != nil:
+		return fmt.Errorf("confirm the log: %w", err)
+	case have != n:
+		return &ErrPartitions{Prefix: strings.TrimSuffix(l.meta, ":meta"), Have: have, Want: n}
+	}
+	return nil
 }
 
 // Conn returns the clients that the log uses.

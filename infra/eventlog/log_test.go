@@ -34,6 +34,30 @@ func TestTheNumberOfPartitionsIsFixedAtTheFirstUse(t *testing.T) {
 	})
 }
 
+func TestALogThatRedisForgotIsToldOfOnceAndBeginsAgain(t *testing.T) {
+	testredis.Each(t, func(t *testing.T, url string) {
+		log := open(t, url, 3)
+		if err := log.Confirm(t.Context()); err != nil {
+			t.Errorf("a log that is there: %v", err)
+		}
+		rdb := log.Conn().View
+		must(rdb.FlushAll(t.Context()).Result())(newHand(t, log))
+		if err := log.Confirm(t.Context()); !errors.Is(err, eventlog.ErrForgotten) {
+			t.Errorf("after FLUSHALL: %v", err)
+		}
+		if err := log.Confirm(t.Context()); err != nil {
+			t.Errorf("asked again: %v", err)
+		}
+		if n := rdb.HGet(t.Context(), "tasklog:meta", "partitions").Val(); n != "3" {
+			t.Errorf("the new log has %q partitions, want 3", n)
+		}
+		must(rdb.HSet(t.Context(), "tasklog:meta", "partitions", 5).Result())(newHand(t, log))
+		if _, ok := errors.AsType[*eventlog.ErrPartitions](log.Confirm(t.Context())); !ok {
+			t.Error("it does not see that the log has other partitions now")
+		}
+	})
+}
+
 func TestOpenRefuses(t *testing.T) {
 	conn := open(t, testredis.Embedded(t), 0).Conn()
 	for _, cfg := range []eventlog.Config{{Partitions: -1}, {Partitions: 1025}, {Prefix: "a{b}"}, {Prefix: "a\nb"}} {

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ func (p pass) suffices(end events.ID, every time.Duration) bool {
 func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 	var now, done pass
 	for failures := 0; ctx.Err() == nil; {
+		if p.N == 0 {
+			s.confirm(ctx)
+		}
 		end, err := s.log.Last(ctx, p)
 		if err == nil && done.suffices(end, s.cfg.ReconcileEvery) {
 			pause.For(ctx, s.cfg.ReconcileEvery)
@@ -67,6 +71,18 @@ func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 		failures = 0
 		pause.For(ctx, s.cfg.ReconcileEvery)
 	}
+}
+
+// confirm says aloud when Redis has lost the log. There is nothing to mend: what the services know they
+// know from there.
+func (s *Scheduler) confirm(ctx context.Context) {
+	err := s.log.Confirm(ctx)
+	_, other := errors.AsType[*eventlog.ErrPartitions](err)
+	if !other && !errors.Is(err, eventlog.ErrForgotten) {
+		return // nothing is wrong, or Redis is away, and that is told elsewhere
+	}
+	s.metrics.forgotten.Inc()
+	s.slog.LogAttrs(ctx, slog.LevelError, "the log is lost, and with it every task that was accepted", slog.Any("error", err))
 }
 
 // reconcilePage mends one page of rows.

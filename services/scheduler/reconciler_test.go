@@ -45,3 +45,20 @@ func TestLiveTasksAreSeldomLookedAtWhileNothingHappens(t *testing.T) {
 		<-tick
 	}
 }
+
+func TestALogThatRedisForgotIsFoundOut(t *testing.T) {
+	t.Parallel()
+	srv := testredis.Start(t)
+	build(t, srv.URL(), scheduler.Config{ReconcileEvery: 20 * time.Millisecond}, 2)
+	rdb := srv.Client()
+	if err := rdb.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	tick, began := time.Tick(20*time.Millisecond), time.Now()
+	for rdb.HGet(t.Context(), "tasklog:meta", "partitions").Val() != "1" {
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("nobody found out that the log is lost")
+		}
+		<-tick
+	}
+}

@@ -108,8 +108,8 @@ func (s *Scheduler) failed(ctx context.Context, process string, p eventlog.Parti
 
 // metrics counts what the scheduler does.
 type metrics struct {
-	promoted, dispatched, abandoned, spared prometheus.Counter
-	mended, failures                        *prometheus.CounterVec
+	promoted, dispatched, abandoned, spared, forgotten prometheus.Counter
+	mended, failures                                   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -121,11 +121,12 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		dispatched: prometheus.NewCounter(counter("dispatched_total", "TaskDue events appended.")),
 		abandoned:  prometheus.NewCounter(counter("abandoned_total", "Attempts ended because their lease ended.")),
 		spared:     prometheus.NewCounter(counter("spared_total", "Leases given one more term because nobody had swept.")),
+		forgotten:  prometheus.NewCounter(counter("forgotten_total", "Times that Redis was found to have lost the log.")),
 		mended:     prometheus.NewCounterVec(counter("mended_total", "Ledger entries put back from rows."), []string{"ledger"}),
 		failures:   prometheus.NewCounterVec(counter("step_failures_total", "Steps that failed and were tried again."), []string{"process"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.promoted, m.dispatched, m.abandoned, m.spared, m.mended, m.failures)
+		reg.MustRegister(m.promoted, m.dispatched, m.abandoned, m.spared, m.forgotten, m.mended, m.failures)
 	}
 	return m
 }
