@@ -34,7 +34,7 @@ type Conn struct {
 func Connect(url string) (*Conn, error) {
 	base, err := parseURL(url)
 	if err != nil {
-		return nil, fmt.Errorf("redis URL: %w", err)
+		return nil, fmt.Errorf("redis URL: %w; want redis://[user:password@]host:port/db", err)
 	}
 	const answer = 3 * time.Second // how long Redis may take to answer
 	c := &Conn{}

@@ -13,6 +13,9 @@ import (
 
 // parseURL reads a Redis URL, and the files that it names. Its errors do not repeat the password.
 func parseURL(raw string) (*redis.Options, error) {
+	if raw == "" {
+		return nil, errors.New("there is none")
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {

@@ -77,7 +77,7 @@ func (a Allow) Check(addr netip.Addr) error {
 	case !addr.IsValid() || closed.contains(addr):
 		return fmt.Errorf("%w: %s can never be called", ErrForbidden, addr)
 	case private.contains(addr) && !a.contains(addr):
-		return fmt.Errorf("%w: %s is not of the public internet, and is not in the list of allowed networks", ErrForbidden, addr)
+		return fmt.Errorf("%w: %s is not of the public internet, and no network of allow has it (in the handlers file, or --allow of the relay)", ErrForbidden, addr)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/tasklog/tasklog/events"
@@ -18,10 +19,10 @@ type Violation struct {
 
 // Latency is how long something took, in ms. Quantiles are wrong by 6 % at the most.
 type Latency struct {
-	Count int64   `json:"count"`
-	P50   float64 `json:"p50"`
-	P99   float64 `json:"p99"`
-	Max   int64   `json:"max"`
+	Count int64 `json:"count"`
+	P50   int64 `json:"p50"`
+	P99   int64 `json:"p99"`
+	Max   int64 `json:"max"`
 	hist  throughput.Histogram
 }
 
@@ -40,7 +41,12 @@ func (l *Latency) merge(o Latency) {
 
 // settle computes what is told.
 func (l *Latency) settle() {
-	l.Count, l.P50, l.P99 = l.hist.Count(), l.hist.Quantile(0.5), l.hist.Quantile(0.99)
+	l.Count, l.P50, l.P99 = l.hist.Count(), l.quantile(0.5), l.quantile(0.99)
+}
+
+// quantile is one of the histogram, in whole ms, which never lies beyond the longest that there was.
+func (l *Latency) quantile(q float64) int64 {
+	return min(int64(math.Round(l.hist.Quantile(q))), l.Max)
 }
 
 // Latencies are those that a log shows.

@@ -19,6 +19,8 @@ type banner struct {
 	data   string           // folder of our Redis
 	redis  *devredis.Server // ours, or nil
 	stream string           // key of the first partition
+
+	noWorker bool
 }
 
 const bannerText = `Tasklog runs, with everything in one process.
@@ -48,8 +50,16 @@ const embeddedText = `
 `
 
 func (b banner) print(w io.Writer) error {
-	_, err := fmt.Fprintf(w, bannerText, b.which(), "http://"+b.reachable(), b.tail(), b.cli(), b.stream, demoHelp)
+	_, err := fmt.Fprintf(w, bannerText, b.which(), "http://"+b.reachable(), b.tail(), b.cli(), b.stream, b.handlers())
 	return err
+}
+
+// handlers says what runs tasks.
+func (b banner) handlers() string {
+	if b.noWorker {
+		return "No worker runs here: tasks wait for yours, with TASKLOG_REDIS_URL='" + redacted(b.at) + "'"
+	}
+	return demoHelp
 }
 
 // which says which Redis it is.

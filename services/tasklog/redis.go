@@ -120,7 +120,7 @@ func (e *unfitError) Unwrap() error { return e.err }
 func connect(at string) (*eventlog.Conn, error) {
 	conn, err := eventlog.Connect(at)
 	if err != nil {
-		return nil, &usageError{fmt.Errorf("%w (%s); want redis://[:password@]host:port/db", err, redacted(at))}
+		return nil, &usageError{fmt.Errorf("%w (not %s)", err, redacted(at))}
 	}
 	return conn, nil
 }

@@ -179,6 +179,9 @@ func Append(path string, t Token) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("tokens: %w", err)
 	}
+	if have, err := Parse(data); err == nil && slices.ContainsFunc(have.tokens, func(o Token) bool { return o.Name == t.Name }) {
+		return fmt.Errorf("tokens %s: %q is there already: choose another name, or take its line out of the file", path, t.Name)
+	}
 	var line string
 	if n := len(data); n > 0 && data[n-1] != '\n' {
 		line = "\n"

@@ -74,7 +74,7 @@ func TestAppendSpoilsNoFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tokens.Append(path, token); err == nil || !strings.Contains(err.Error(), "twice") {
+	if err := tokens.Append(path, token); err == nil || !strings.Contains(err.Error(), "already") {
 		t.Errorf("Append of a name that is there = %v", err)
 	}
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {

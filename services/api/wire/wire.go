@@ -140,7 +140,7 @@ func EventOf(e events.Event) (Event, error) {
 type Queue struct {
 	Queue  string        `json:"queue"`
 	Paused bool          `json:"paused"`
-	Counts queues.Counts `json:"counts"` // of all states, also those without a task
+	Counts queues.Counts `json:"counts"` // of all states, also those without a task; never below zero
 	Totals queues.Totals `json:"totals"` // of all that ever happened
 }
 
@@ -150,7 +150,7 @@ func QueuesOf(view *queues.View) []Queue {
 	for name, q := range view.All() {
 		counts := make(queues.Counts, len(events.States))
 		for _, s := range events.States {
-			counts[s] = q.Counts[s]
+			counts[s] = max(0, q.Counts[s]) // below: a task left the state, and what brought it there was trimmed
 		}
 		list = append(list, Queue{Queue: name, Paused: q.Paused, Counts: counts, Totals: q.Totals})
 	}
