@@ -78,7 +78,14 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 	if s.Label, err = l.labels.decode(r.str(1)); err != nil {
 		return Started{}, fmt.Errorf("start task %s: label in its row: %w", a.Task, err)
 	}
-	if err := events.ReadFragment(cmp.Or(a.Def, r.str(6)), &s.Definition); err != nil {
+	def := cmp.Or(a.Def, r.str(6))
+	if def == "" { // it never changes, so that it can be read apart
+		def, err = repeated(ctx, func() (string, error) { return l.conn.View.HGet(ctx, p.Task(a.Task), "def").Result() })
+		if err != nil {
+			return Started{}, fmt.Errorf("start task %s attempt %d: its definition: %w", a.Task, a.Number, err)
+		}
+	}
+	if err := events.ReadFragment(def, &s.Definition); err != nil {
 		return Started{}, fmt.Errorf("start task %s: definition: %w", a.Task, err)
 	}
 	return s, nil

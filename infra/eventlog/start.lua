@@ -6,7 +6,8 @@
 --       1 task id   2 attempt   3 token, the value of the mutex   4 entry id in the dispatch stream
 --       5 1: the definition is wanted, 0: the dispatch entry had it
 -- Returns for each task the lines
---       ok, label, attempts that count, due at, lease end, entry id of TaskStarted, definition or ''
+--       ok, label, attempts that count, due at, lease end, entry id of TaskStarted,
+--         definition ('': not wanted, or too large for an answer that others share)
 --       | stale, state, attempt   the entry is not, or no longer, an attempt: it was removed
 --       | unlocked                the mutex is not ours: nothing happened
 --       | error, why
@@ -18,6 +19,7 @@ local locks = redis.call('MGET', unpack(KEYS, 4 + tasks))
 local now = clock()
 local expiry = int(now + ARGV[1])
 local leases, settled = {}, {}
+local room = 65536 -- bytes that the definitions in the answers may have: a large one is read by itself
 
 local function start(row, lock, task, number, token, entry, wanted)
   local r = redis.call('HMGET', row, 'state', 'attempt', 'token', 'dueAt', 'label', 'uncounted', 'events')
@@ -39,7 +41,13 @@ local function start(row, lock, task, number, token, entry, wanted)
   end
   add(leases, expiry, task)
   local counted = r[6] and int(attempt - r[6]) or number
-  local def = wanted == '1' and redis.call('HGET', row, 'def') or ''
+  local def = ''
+  if wanted == '1' then
+    local size = redis.call('HSTRLEN', row, 'def')
+    if size <= room then
+      room, def = room - size, redis.call('HGET', row, 'def')
+    end
+  end
   return 'ok\n' .. r[5] .. '\n' .. counted .. '\n' .. r[4] .. '\n' .. expiry .. '\n' .. id .. '\n' .. def
 end
 

@@ -128,11 +128,15 @@ func Parse(data []byte) (*Set, error) {
 	if len(entries) == 0 {
 		return nil, errors.New("there is none: `tasklog token new` makes one")
 	}
+	nothing := sha256.Sum256(nil)
 	s := &Set{}
 	for i, e := range entries {
 		t, err := e.token()
 		if err == nil && slices.ContainsFunc(s.tokens, func(o Token) bool { return o.Name == t.Name || o.sum == t.sum }) {
 			err = errors.New("its name or its sha256 is there twice")
+		}
+		if err == nil && t.sum == nothing {
+			err = errors.New("its sha256 is that of an empty token: everybody would have it")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("token %d: %w", i+1, err)

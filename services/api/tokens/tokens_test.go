@@ -97,6 +97,7 @@ func TestFilesWithMistakesAreRefused(t *testing.T) {
 		"- {name: a, scopes: [write]}\n": `token 1: scopes: "write" is none of`,
 		"- {name: a, scopes: [read], sha256: abc}\n":                                                                              "token 1: sha256: must be 64",
 		"- {name: a, scopes: [read], sha256: '" + strings.Repeat("zz", 32) + "'}\n":                                               "token 1: sha256: must be 64",
+		"- {name: a, scopes: [read], sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855}\n":                 "token 1: its sha256 is that of an empty token",
 		"- {scopes: [read], sha256: " + hash + "}\n":                                                                              "token 1: name: ",
 		"- {name: a, scopes: [read], sha256: " + hash + ", secret: x}\n":                                                          `unknown field "secret"`,
 		"- {name: a, scopes: [read], sha256: " + hash + "}\n- {name: b, scopes: [read], sha256: " + strings.ToUpper(hash) + "}\n": "token 2: its name or its sha256 is there twice",
