@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/pause"
 )
@@ -65,11 +66,11 @@ func (v *partition) again(ctx context.Context, s *suspects) error {
 // tasksAgain forgets the tasks that are as the log says, and says of the others what is wrong.
 func (v *partition) tasksAgain(ctx context.Context, tasks map[string][]Difference) error {
 	for ids := range slices.Chunk(slices.Sorted(maps.Keys(tasks)), snapshots) {
-		found, err := v.snap(ctx, ids)
+		found, end, err := v.snap(ctx, ids)
 		if err != nil {
 			return err
 		}
-		if err := v.catchUp(ctx); err != nil {
+		if err := v.followTo(ctx, end); err != nil {
 			return err
 		}
 		for _, id := range ids {
@@ -102,20 +103,22 @@ func (v *partition) judge(id string, s *snapshot) []Difference {
 // straysAgain forgets the places that are gone, or are such as their tasks can have.
 func (v *partition) straysAgain(ctx context.Context, strays map[place]string) error {
 	for some := range slices.Chunk(slices.Collect(maps.Keys(strays)), scanPage) {
-		cmds, err := v.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		var end *redis.XMessageSliceCmd
+		cmds, err := v.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
 			for _, at := range some {
 				if at.entry {
-					pipe.XRange(ctx, at.key, at.member, at.member)
+					tx.XRange(ctx, at.key, at.member, at.member)
 				} else {
-					pipe.ZScore(ctx, at.key, at.member)
+					tx.ZScore(ctx, at.key, at.member)
 				}
 			}
+			end = v.end(ctx, tx)
 			return nil
 		})
 		if eventlog.Unavailable(err) || ctx.Err() != nil {
 			return err // any other error is one of a key
 		}
-		if err := v.catchUp(ctx); err != nil {
+		if err := v.followTo(ctx, end); err != nil {
 			return err
 		}
 		for i, at := range some {
@@ -146,8 +149,29 @@ const (
 	maxDispatch = 5000 // entries of a dispatch stream that are looked through for them
 )
 
-// snap reads what Redis holds of some tasks, all at one moment.
-func (v *partition) snap(ctx context.Context, ids []string) (map[string]*snapshot, error) {
+// end reads, at the moment of a transaction, where the log ends.
+func (v *partition) end(ctx context.Context, tx redis.Pipeliner) *redis.XMessageSliceCmd {
+	return tx.XRevRangeN(ctx, v.part.Events, "+", "-", 1)
+}
+
+// followTo applies the events up to the end that the log had at the moment of a transaction: what that
+// read can then be held against them, however fast the log grows.
+func (v *partition) followTo(ctx context.Context, end *redis.XMessageSliceCmd) error {
+	if err := end.Err(); err != nil {
+		return err
+	}
+	if len(end.Val()) == 0 {
+		return nil // an empty log
+	}
+	id, err := events.ParseID(end.Val()[0].ID)
+	if err != nil {
+		return err
+	}
+	return v.follow(ctx, id, false)
+}
+
+// snap reads what Redis holds of some tasks, all at one moment, and where the log ends then.
+func (v *partition) snap(ctx context.Context, ids []string) (map[string]*snapshot, *redis.XMessageSliceCmd, error) {
 	type commands struct {
 		row                     *redis.MapStringStringCmd
 		delayed, lease, waiting *redis.FloatCmd
@@ -156,8 +180,9 @@ func (v *partition) snap(ctx context.Context, ids []string) (map[string]*snapsho
 	asked := make(map[string]commands, len(ids))
 	due := map[string]*redis.XMessageSliceCmd{}
 	var now *redis.TimeCmd
+	var end *redis.XMessageSliceCmd
 	_, err := v.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
-		now = tx.Time(ctx)
+		now, end = tx.Time(ctx), v.end(ctx, tx)
 		for _, id := range ids {
 			t, _ := v.audit.Task(id)
 			asked[id] = commands{
@@ -171,7 +196,7 @@ func (v *partition) snap(ctx context.Context, ids []string) (map[string]*snapsho
 		return nil
 	})
 	if err != nil && (eventlog.Unavailable(err) || ctx.Err() != nil) {
-		return nil, err // any other error is one of a key
+		return nil, nil, err // any other error is one of a key
 	}
 	found := make(map[string]*snapshot, len(ids))
 	for id, c := range asked {
@@ -187,7 +212,7 @@ func (v *partition) snap(ctx context.Context, ids []string) (map[string]*snapsho
 			}
 		}
 	}
-	return found, nil
+	return found, end, nil
 }
 
 // score is that of a member, or nil when there is none.
@@ -202,14 +227,15 @@ func score(cmd *redis.FloatCmd) *float64 {
 func (v *partition) sets(ctx context.Context) ([]Difference, error) {
 	var wrong []Difference
 	var known, paused *redis.StringStructMapCmd
+	var end *redis.XMessageSliceCmd
 	_, err := v.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
-		known, paused = tx.SMembersMap(ctx, v.part.Queues), tx.SMembersMap(ctx, v.part.Paused)
+		known, paused, end = tx.SMembersMap(ctx, v.part.Queues), tx.SMembersMap(ctx, v.part.Paused), v.end(ctx, tx)
 		return nil
 	})
 	if err != nil && (eventlog.Unavailable(err) || ctx.Err() != nil) {
 		return nil, err // any other error is one of a key
 	}
-	if err := v.catchUp(ctx); err != nil {
+	if err := v.followTo(ctx, end); err != nil {
 		return nil, err
 	}
 	for name, q := range v.audit.Queues() {
