@@ -39,11 +39,13 @@ func (c *Conn) Admit(ctx context.Context, percent int) error {
 	now := time.Since(processStart).Nanoseconds() + admitEvery.Nanoseconds() // more than 0: never looked
 	if now-a.looked.Load() >= admitEvery.Nanoseconds() && a.mu.TryLock() {
 		a.looked.Store(now)
-		ctx, cancel := context.WithTimeout(ctx, admitWait)
-		s, err := c.server(ctx, "memory")
+		asking, cancel := context.WithTimeout(ctx, admitWait)
+		s, err := c.server(asking, "memory")
 		cancel()
 		switch {
+		case err != nil && ctx.Err() != nil: // the caller has gone: the last answer stands
 		case err != nil: // the request itself will find out
+			a.percent.Store(0)
 		case s.MaxMemory <= 0:
 			a.percent.Store(0)
 		default:

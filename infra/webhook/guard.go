@@ -39,19 +39,19 @@ func ParseAllow(list []string) (Allow, error) {
 	return a, nil
 }
 
-// closed is where no request goes, whatever is allowed: what is no host, and link-local addresses,
-// at which clouds give credentials to whoever asks.
+// closed is where no request goes, whatever is allowed: what is no host, and link-local addresses and
+// the few others at which clouds give credentials to whoever asks.
 var closed = prefixes(
 	"0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4",
-	"::/128", "fe80::/10", "ff00::/8", "fd00:ec2::/32",
+	"168.63.129.16/32", "::/128", "fe80::/10", "ff00::/8", "fd00:ec2::/32",
 )
 
 // private is where requests go only if that is allowed: what the special-purpose address registries
-// (RFC 6890) keep out of the public internet, and what tunnels out of it.
+// (RFC 6890) keep out of the public internet, what tunnels out of it, and IPv6 beside 2000::/3, where all of it lies.
 var private = prefixes(
 	"10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
 	"192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
-	"::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fc00::/7", "fec0::/10",
+	"::/3", "2001::/23", "2001:db8::/32", "3fff::/20", "4000::/2", "8000::/1",
 )
 
 func prefixes(list ...string) Allow {
@@ -67,7 +67,7 @@ func (a Allow) contains(addr netip.Addr) bool {
 }
 
 // Check returns an ErrForbidden for an address that no request may go to. An IPv4 address counts as
-// such in every form: mapped, behind NAT64 (64:ff9b::/96) and in 6to4 (2002::/16).
+// such in every form: mapped, translated, behind NAT64 and in 6to4.
 func (a Allow) Check(addr netip.Addr) error {
 	addr = addr.WithZone("").Unmap()
 	if v4, ok := embedded(addr); ok {
@@ -89,7 +89,9 @@ func embedded(addr netip.Addr) (netip.Addr, bool) {
 	}
 	b := addr.As16()
 	switch {
-	case netip.MustParsePrefix("64:ff9b::/96").Contains(addr): // RFC 6052
+	case netip.MustParsePrefix("64:ff9b::/96").Contains(addr), // RFC 6052
+		netip.MustParsePrefix("64:ff9b:1::/48").Contains(addr),  // RFC 8215
+		netip.MustParsePrefix("::ffff:0:0:0/96").Contains(addr): // RFC 2765
 		return netip.AddrFrom4([4]byte(b[12:16])), true
 	case netip.MustParsePrefix("2002::/16").Contains(addr): // RFC 3056
 		return netip.AddrFrom4([4]byte(b[2:6])), true

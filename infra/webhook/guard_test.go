@@ -56,7 +56,11 @@ func TestOnlyThePublicInternetIsCalledUnlessMoreIsAllowed(t *testing.T) {
 		{"2001::1", false, true},
 		{"fec0::1", false, true},
 		{"::7f00:1", false, true},
-		{"64:ff9b:1::1", false, true},
+		{"64:ff9b:1::a01:101", false, true},
+		{"64:ff9b:1::a9fe:a9fe", false, false},
+		{"::ffff:0:169.254.169.254", false, false},
+		{"4000::1", false, true},
+		{"168.63.129.16", false, false},
 
 		{"169.254.169.254", false, false},
 		{"169.254.170.2", false, false},

@@ -19,9 +19,17 @@ func Decode(data []byte, into any) (err error) {
 			err = fmt.Errorf("is not the YAML that is wanted: %v", v)
 		}
 	}()
-	err = yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(into)
-	if err == nil || errors.Is(err, io.EOF) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
+	err = decoder.Decode(into)
+	if errors.Is(err, io.EOF) {
 		return nil
+	}
+	if err == nil {
+		var more any
+		if errors.Is(decoder.Decode(&more), io.EOF) {
+			return nil
+		}
+		return errors.New("has more than one document: nothing behind --- or ... would be read")
 	}
 	return errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
 }

@@ -23,6 +23,7 @@ func TestDecodeTakesWhatItKnowsAndNamesThePlaceOfTheRest(t *testing.T) {
 		"list: ! 0\n":           "is not the YAML that is wanted",
 		"name: [\n":             "[1:",
 		"- a\n":                 "[1:",
+		"name: a\n---\nx: y\n":  "more than one document",
 		"a: &a [*a]\n":          "[1:",
 		strings.Repeat("[", 99): "[1:",
 	} {
