@@ -54,12 +54,8 @@ func (l *Log) finish(ctx context.Context, a Attempt, typ events.Type, rest strin
 	create := func() *group {
 		return &group{log: l, script: finishScript, keys: []string{p.Events, p.Leases, p.Delayed}}
 	}
-	again := ""
-	if retry != nil {
-		again = itoa(ms(*retry))
-	}
 	r, err := l.finishes.decide(ctx, p.base, create, []string{p.Task(a.Task), p.Lock(a.Task)},
-		a.Task, itoa(int64(a.Number)), a.Token, string(typ), rest, again)
+		a.Task, itoa(int64(a.Number)), a.Token, string(typ), rest, retryArg(retry))
 	if err != nil {
 		return Outcome{}, fmt.Errorf("finish task %s attempt %d: %w", a.Task, a.Number, err)
 	}

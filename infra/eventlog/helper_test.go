@@ -28,20 +28,7 @@ func TestMain(m *testing.M) {
 // open connects to a Redis and opens the log with a number of partitions.
 func open(t testing.TB, url string, partitions int) *eventlog.Log {
 	t.Helper()
-	conn, err := eventlog.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{Partitions: partitions})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return log
+	return testredis.Open(t, url, partitions)
 }
 
 // tester is what *testing.T and *rapid.T have in common.

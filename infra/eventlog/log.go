@@ -228,9 +228,9 @@ func ms(d time.Duration) int64 { return max(0, d.Milliseconds()) }
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // retryArg is the delay of a retry as scripts take it: none is ”.
-func retryArg(retry *time.Duration) any {
+func retryArg(retry *time.Duration) string {
 	if retry == nil {
 		return ""
 	}
-	return ms(*retry)
+	return itoa(ms(*retry))
 }

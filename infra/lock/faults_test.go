@@ -18,15 +18,7 @@ func TestWhoIsToldThatItHoldsTheMutexHoldsItWhateverTheNetworkLosesAndRedisAnswe
 	server := testredis.Start(t)
 	direct := server.Client()
 	proxy := faults.Start(t, server.Addr())
-	conn, err := eventlog.Connect(proxy.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	conn := testredis.Connect(t, proxy.URL())
 	l := lock.New(conn.Decide, lock.Config{TTL: time.Minute, Tries: 3, Delay: time.Millisecond, Jitter: time.Millisecond})
 	held, left := 0, 0
 	for _, times := range []int{1, 2, faults.Always} {
@@ -69,15 +61,7 @@ func TestUnlockSaysSoWhenItIsUnknownAndNeverTakesAnothersMutex(t *testing.T) {
 	server := testredis.Start(t)
 	direct := server.Client()
 	proxy := faults.Start(t, server.Addr())
-	conn, err := eventlog.Connect(proxy.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	conn := testredis.Connect(t, proxy.URL())
 	l := lock.New(conn.Decide, once)
 	for _, f := range faults.Every(1) {
 		m := take(t, l)

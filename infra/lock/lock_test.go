@@ -29,16 +29,7 @@ func each(t *testing.T, f func(t *testing.T, rdb redis.UniversalClient)) {
 	t.Helper()
 	t.Parallel()
 	testredis.Each(t, func(t *testing.T, url string) {
-		conn, err := eventlog.Connect(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := conn.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
-		f(t, conn.Decide)
+		f(t, testredis.Connect(t, url).Decide)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/infra/views"
 )
 
@@ -29,19 +30,7 @@ type house struct {
 
 func build(t *testing.T, url string, partitions int) *house {
 	t.Helper()
-	conn, err := eventlog.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{Partitions: partitions})
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := testredis.Open(t, url, partitions)
 	return &house{T: t, log: log, store: views.New(log)}
 }
 
@@ -148,6 +137,24 @@ func (h *house) complete(p eventlog.Partition, queue string) {
 			if _, err := h.log.Complete(ctx, a, time.Millisecond, nil); err != nil {
 				h.Fatal(err)
 			}
+		}
+	}
+}
+
+// nextMs waits for the next ms of Redis' clock: lists have no order among what shares one.
+func (h *house) nextMs() {
+	h.Helper()
+	var first int64
+	for {
+		now, err := h.log.Now(h.Context())
+		if err != nil {
+			h.Fatal(err)
+		}
+		if first == 0 {
+			first = now.UnixMilli()
+		}
+		if now.UnixMilli() > first {
+			return
 		}
 	}
 }

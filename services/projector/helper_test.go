@@ -18,6 +18,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/infra/views"
 	"github.com/tasklog/tasklog/services/projector"
 )
@@ -27,20 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // open connects to a Redis and opens the log with a number of partitions.
 func open(t testing.TB, url string, partitions int) *eventlog.Log {
 	t.Helper()
-	conn, err := eventlog.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	log, err := eventlog.Open(context.Background(), conn, eventlog.Config{Partitions: partitions})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return log
+	return testredis.Open(t, url, partitions)
 }
 
 // run runs a projector until stop is called, or the test ends.

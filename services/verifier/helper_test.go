@@ -43,20 +43,8 @@ func open(t *testing.T, url string) *house {
 // openMany is open with a number of partitions.
 func openMany(t *testing.T, url string, partitions int) *house {
 	t.Helper()
-	conn, err := eventlog.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{Partitions: partitions})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &house{T: t, log: log, p: log.Partitions()[0], rdb: conn.View}
+	log := testredis.Open(t, url, partitions)
+	return &house{T: t, log: log, p: log.Partitions()[0], rdb: log.Conn().View}
 }
 
 func (h *house) must(err error) {

@@ -61,20 +61,7 @@ func on(t *testing.T, url string) *house {
 
 func open(t *testing.T, url string) *eventlog.Log {
 	t.Helper()
-	conn, err := eventlog.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return log
+	return testredis.Open(t, url, 0)
 }
 
 // quiet is a logger for tests; TASKLOG_TEST_LOG=1 lets it speak.

@@ -88,20 +88,7 @@ func on(t *testing.T, srv *testredis.Server, url string, lease time.Duration, wo
 
 func open(t *testing.T, url string) *eventlog.Log {
 	t.Helper()
-	conn, err := eventlog.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return log
+	return testredis.Open(t, url, 0)
 }
 
 // run runs a service until the test ends.
