@@ -16,6 +16,7 @@ const (
 	DefaultMaxPayload  = 1 << 20              // bytes
 	DefaultMaxAttempts = 5
 	DefaultQueue       = "default"
+	DefaultRetention   = 7 * 24 * time.Hour // how long the row of a task that is over stays
 )
 
 // FieldError reports which field of a request is wrong, and why.

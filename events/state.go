@@ -130,12 +130,23 @@ func ReleasedToken(token string) string { return "released " + token }
 // Attempts returns how many attempts count against MaxAttempts.
 func (t Task) Attempts() int { return t.Attempt - t.Uncounted }
 
+// Anew returns the task that e is to be held against: t, or the zero Task when e begins another life. Some days
+// after a task's end its row is gone, and then its id may be asked for again. What was before is no part of
+// the new life: not its attempts, not its events.
+func (t Task) Anew(e Event) Task {
+	if _, requested := e.Data.(TaskRequested); requested && t.State.Final() {
+		return Task{}
+	}
+	return t
+}
+
 // ErrIllegal reports an event that cannot follow a task's state. In a log that our scripts wrote
 // it does not occur: `tasklog verify` looks for it.
 var ErrIllegal = errors.New("illegal event")
 
 // Evolve returns the task as it is after e, or ErrIllegal if e cannot follow t.
-// It is the whole truth about legal order: the scripts enforce its table.
+// It is the whole truth about legal order within one life of a task: the scripts enforce its table. Whoever
+// folds a log that may have several takes t.Anew(e).
 func (t Task) Evolve(e Event) (Task, error) {
 	if e.Data == nil {
 		return t, fmt.Errorf("%w: %s has no body", ErrIllegal, e.ID)

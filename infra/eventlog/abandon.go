@@ -27,7 +27,7 @@ func (l *Log) Abandon(ctx context.Context, task string, attempt int, worker stri
 	}
 	p := l.Of(task)
 	keys := []string{p.Task(task), p.Events, p.Leases, p.Lock(task), p.Delayed}
-	r, err := decide(ctx, l.conn.Decide, abandonScript, keys, task, attempt, rest, retryArg(retry))
+	r, err := decide(ctx, l.conn.Decide, abandonScript, keys, task, attempt, rest, retryArg(retry), ms(l.kept))
 	if err != nil {
 		return Outcome{}, fmt.Errorf("abandon task %s attempt %d: %w", task, attempt, err)
 	}

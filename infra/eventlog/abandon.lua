@@ -2,6 +2,7 @@
 --
 -- KEYS  1 task row   2 events   3 leases   4 lock   5 delayed
 -- ARGV  1 task id   2 attempt   3 the rest of the body, a JSON fragment   4 delay of the retry, ms ('': final)
+--       5 how long rows stay after the end of their tasks, ms
 -- Returns {'ok', state, due at, entry id} | {'fenced', state, attempt of the row}
 --
 -- A completion or an extension that came in between wins: the row must be active in this attempt
@@ -27,6 +28,10 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 local id = append(KEYS[2], 'TaskFailed', ARGV[1], data .. '}')
 redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, 'events', r[5] .. ' ' .. id)
 redis.call('HDEL', KEYS[1], 'token')
-if state == 'retrying' then redis.call('ZADD', KEYS[5], dueAt, ARGV[1]) end
+if state == 'retrying' then
+  redis.call('ZADD', KEYS[5], dueAt, ARGV[1])
+else
+  keep(KEYS[1], id, ARGV[5])
+end
 if r[3] and redis.call('GET', KEYS[4]) == r[3] then redis.call('DEL', KEYS[4]) end
 return {'ok', state, dueAt, id}

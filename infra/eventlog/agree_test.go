@@ -20,7 +20,7 @@ func (h *hand) fold(log []events.Event) map[string]events.Task {
 		if e.Task == "" {
 			continue
 		}
-		next, err := tasks[e.Task].Evolve(e)
+		next, err := tasks[e.Task].Anew(e).Evolve(e)
 		if err != nil {
 			h.Fatal(err)
 		}

@@ -45,7 +45,7 @@ func (l *Log) Cancel(ctx context.Context, task, by, reason string) (events.ID, e
 	p := l.Of(task)
 	id, err := l.onQueueOf(ctx, task, "cancelled", func(queue string) (reply, error) {
 		keys := []string{p.Task(task), p.Events, p.Delayed, p.Waiting(queue), p.Due(queue), p.Leases}
-		return decide(ctx, l.conn.Decide, cancelScript, keys, task, queue, rest, p.Signals)
+		return decide(ctx, l.conn.Decide, cancelScript, keys, task, queue, rest, p.Signals, ms(l.kept))
 	})
 	if err != nil {
 		return events.ID{}, fmt.Errorf("cancel task %s: %w", task, err)

@@ -2,6 +2,7 @@
 --
 -- KEYS  1 task row   2 events   3 delayed   4 waiting:<queue>   5 due:<queue>   6 leases
 -- ARGV  1 task id   2 queue   3 by and reason, a JSON fragment   4 channel for signals
+--       5 how long rows stay after the end of their tasks, ms
 -- Returns {'ok', entry id of TaskCancelled} | {'refused', state} | {'missing'} | {'moved', queue}
 --
 -- A task that runs is cancelled at once, and its worker is told: a signal that is lost costs time
@@ -16,6 +17,7 @@ if r[2] ~= ARGV[2] then return {'moved', r[2]} end
 
 local id = append(KEYS[2], 'TaskCancelled', ARGV[1], '{' .. r[3] .. ',' .. ARGV[3] .. ',"from":"' .. r[1] .. '"}')
 redis.call('HSET', KEYS[1], 'state', 'cancelled', 'events', r[4] .. ' ' .. id)
+keep(KEYS[1], id, ARGV[5])
 if r[1] == 'active' then
   redis.call('HDEL', KEYS[1], 'token')
   redis.call('ZREM', KEYS[6], ARGV[1])

@@ -52,7 +52,7 @@ func (l *Log) Fail(ctx context.Context, a Attempt, run time.Duration, reason eve
 func (l *Log) finish(ctx context.Context, a Attempt, typ events.Type, rest string, retry *time.Duration) (Outcome, error) {
 	p := l.Of(a.Task)
 	create := func() *group {
-		return &group{log: l, script: finishScript, keys: []string{p.Events, p.Leases, p.Delayed}}
+		return &group{log: l, script: finishScript, args: []any{ms(l.kept)}, keys: []string{p.Events, p.Leases, p.Delayed}}
 	}
 	r, err := l.finishes.decide(ctx, p.base, create, []string{p.Task(a.Task), p.Lock(a.Task)},
 		a.Task, itoa(int64(a.Number)), a.Token, string(typ), rest, retryArg(retry))

@@ -2,7 +2,8 @@
 --
 -- KEYS  1 events   2 leases   3 delayed
 --       4 … task rows, then as many locks
--- ARGV  1 … for each task: task id, attempt, token, TaskCompleted | TaskFailed,
+-- ARGV  1 how long rows stay after the end of their tasks, ms
+--       2 … for each task: task id, attempt, token, TaskCompleted | TaskFailed,
 --       the rest of the body, a JSON fragment, delay of the retry, ms ('': final)
 -- Returns for each task the lines ok, state, due at ('' unless it is retrying), entry id | fenced, state, attempt of the row
 --       | error, why
@@ -10,7 +11,7 @@
 -- Fenced by the row and not by the lock: a lock that merely expired, with nobody else started,
 -- costs nothing. Repeatable: a row that has this token but is not active was ended by this very
 -- call, because whoever else ends an attempt changes the token.
-local tasks = #ARGV / 6
+local tasks = (#ARGV - 1) / 6
 local now = clock()
 local ended, locks, tokens, delayed = {}, {}, {}, {}
 
@@ -39,6 +40,8 @@ local function finish(row, lock, task, attempt, token, kind, rest, delay)
   if state == 'retrying' then
     redis.call('HSET', row, 'dueAt', dueAt)
     add(delayed, dueAt, task)
+  else
+    keep(row, id, ARGV[1])
   end
   return 'ok\n' .. state .. '\n' .. dueAt .. '\n' .. id
 end
@@ -48,7 +51,7 @@ end
 redis.call('ZREM', KEYS[2], '')
 local answers = {}
 for n = 1, tasks do
-  local i = 6 * n - 5
+  local i = 6 * n - 4
   answers[n] = try(finish, KEYS[3 + n], KEYS[3 + tasks + n], unpack(ARGV, i, i + 5))
 end
 if #ended == 0 then return answers end

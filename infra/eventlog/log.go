@@ -21,11 +21,27 @@ type Config struct {
 	// Partitions is how many streams the log has. Zero means what the prefix was first used
 	// with, or else 1. It cannot change.
 	Partitions int `env:"TASKLOG_PARTITIONS"`
+	// Retention is how long the row of a task stays after the task's end: until then it can be retried, listed
+	// and shown, and its id not be asked for again. Its events stay. Zero means events.DefaultRetention; under
+	// a minute is an error. It must be the same for all who append.
+	Retention time.Duration `env:"TASKLOG_RETENTION" usage:"how long a task that is over can be retried and listed, and its id not be used again"`
 }
+
+// The limits of Config.Retention: an answer that was lost is asked for again within the shortest.
+const (
+	minRetention = time.Minute
+	maxRetention = 100 * 366 * 24 * time.Hour
+)
+
+// DefaultConfig returns what the zero Config means, but for Prefix and Partitions.
+func DefaultConfig() Config { return Config{Retention: events.DefaultRetention} }
 
 func (c Config) withDefaults() Config {
 	if c.Prefix == "" {
 		c.Prefix = "tasklog"
+	}
+	if c.Retention == 0 {
+		c.Retention = events.DefaultRetention
 	}
 	return c
 }
@@ -36,6 +52,7 @@ type Log struct {
 	meta   string // key of what is fixed at the first use
 	parts  []Partition
 	labels labels
+	kept   time.Duration // how long the row of a task stays after its end
 
 	requests, starts, finishes groups // by partition, and queue where the script takes one
 }
@@ -49,6 +66,9 @@ func Open(ctx context.Context, conn *Conn, cfg Config) (*Log, error) {
 	}
 	if cfg.Partitions < 0 || cfg.Partitions > 1024 {
 		return nil, &events.FieldError{Field: "partitions", Reason: fmt.Sprintf("%d is not between 1 and 1024", cfg.Partitions)}
+	}
+	if cfg.Retention < minRetention || cfg.Retention > maxRetention {
+		return nil, &events.FieldError{Field: "retention", Reason: fmt.Sprintf("%s is not between %s and a hundred years", cfg.Retention, minRetention)}
 	}
 	want := max(cfg.Partitions, 1)
 	meta := metaKey(cfg.Prefix)
@@ -65,7 +85,7 @@ func Open(ctx context.Context, conn *Conn, cfg Config) (*Log, error) {
 	if err != nil || n < 1 || cfg.Partitions != 0 && n != cfg.Partitions {
 		return nil, &ErrPartitions{Prefix: cfg.Prefix, Have: have, Want: strconv.Itoa(want)}
 	}
-	l := &Log{conn: conn, meta: meta}
+	l := &Log{conn: conn, meta: meta, kept: cfg.Retention}
 	for i := range n {
 		l.parts = append(l.parts, newPartition(cfg.Prefix, i))
 	}
@@ -93,6 +113,9 @@ func (l *Log) Confirm(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Retention returns how long the row of a task stays after the task's end.
+func (l *Log) Retention() time.Duration { return l.kept }
 
 // Conn returns the clients that the log uses.
 func (l *Log) Conn() *Conn { return l.conn }

@@ -41,6 +41,9 @@ local function last(events) return string.match(events, '^.*%s(%S+)$') or string
 -- first returns the oldest of them: that of TaskRequested.
 local function first(events) return string.match(events, '^%S+') end
 
+-- keep lets a task's row go so many ms after the event that ended the task.
+local function keep(row, id, kept) redis.call('PEXPIREAT', row, int(msOf(id) + kept)) end
+
 -- add puts values at the end of a list.
 local function add(list, a, b)
   list[#list + 1] = a

@@ -15,6 +15,7 @@ if r[2] ~= ARGV[2] then return {'moved', r[2]} end
 id = append(KEYS[2], 'TaskRetryRequested', ARGV[1], '{' .. r[3] .. ',' .. ARGV[4] .. ',"from":"' .. r[1] .. '"}')
 redis.call('HSET', KEYS[1], 'state', 'waiting', 'uncounted', r[5] or '0', 'dueAt', msOf(id),
   'retry', ARGV[3] .. ' ' .. id, 'events', r[4] .. ' ' .. id)
+redis.call('PERSIST', KEYS[1])
 redis.call('ZADD', KEYS[3], r[6], place(first(r[4]), ARGV[1]))
 redis.call('SADD', KEYS[4], ARGV[2])
 return {'ok', id}

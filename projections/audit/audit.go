@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tasklog/tasklog/events"
 )
@@ -18,6 +19,9 @@ type Config struct {
 	Trimmed bool
 	// Undecodable says that entries that are no events are counted, and are no violation.
 	Undecodable bool
+	// Retention is how long a task's row stays after its end: its id is not requested again before.
+	// Zero means events.DefaultRetention.
+	Retention time.Duration
 	// Home reports whether a task belongs in this partition. Nil means that there is only one.
 	Home func(task string) bool
 }
@@ -43,6 +47,7 @@ type Audit struct {
 // New returns an audit of an empty log.
 func New(cfg Config) *Audit {
 	cfg.Limit = cmp.Or(cfg.Limit, 20)
+	cfg.Retention = cmp.Or(cfg.Retention, events.DefaultRetention)
 	cfg.MaxPayload = cmp.Or(cfg.MaxPayload, events.DefaultMaxPayload)
 	return &Audit{
 		cfg: cfg, live: map[string]*task{}, ended: map[uint64]ended{}, kindOf: map[kind]uint32{}, queues: map[string]Queue{},

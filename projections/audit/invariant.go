@@ -39,7 +39,7 @@ var told = [invariants]struct{ name, says string }{
 	Order:       {"order", "entry ids only grow"},
 	Whole:       {"whole", "nothing was removed but the oldest entries"},
 	Home:        {"home", "a task lives in the partition that its id says"},
-	OneRequest:  {"one-request", "a task is requested once, and before all else"},
+	OneRequest:  {"one-request", "a task is requested once, and before all else, until it is over and its row gone"},
 	OneStart:    {"one-start", "an attempt starts once"},
 	OneEnd:      {"one-end", "a task ends once, until somebody asks for a retry"},
 	Attempts:    {"attempts", "the attempts that start are numbered 1, 2, 3 …"},

@@ -11,6 +11,10 @@ import (
 func (a *Audit) task(e events.Event) {
 	t, before := a.find(e)
 	known := a.report.ViolationCount
+	if _, requested := e.Data.(events.TaskRequested); requested && before.Final() {
+		a.report.States[before]-- // its first life is no task any more
+		t, before = a.anew(t, e), events.StateNone
+	}
 	if before != events.StateNone {
 		if _, again := e.Data.(events.TaskRequested); again {
 			a.check(OneRequest, e, false, "it was requested before, and is %s", before)
@@ -61,8 +65,7 @@ func (a *Audit) find(e events.Event) (*task, events.State) {
 			return t, t.State
 		}
 	}
-	t := &task{history: seed, holder: holder("", ""), retry: hash(seed, ""), seen: a.marking}
-	a.live[e.Task] = t
+	t := a.born(e)
 	queue := e.Data.About().Queue
 	if _, known := a.queues[queue]; !known {
 		a.queues[queue] = Queue{Told: !a.cfg.Trimmed}
@@ -72,8 +75,7 @@ func (a *Audit) find(e events.Event) (*task, events.State) {
 	}
 	if d, ok := e.Data.(events.TaskRequested); ok {
 		a.counts[OneRequest]++
-		a.requested(e, d)
-		t.requested, t.definition = e.ID, definition(d.Label, d.Definition)
+		a.begin(t, e, d)
 		return t, events.StateNone
 	}
 	t.believed = true
@@ -83,6 +85,30 @@ func (a *Audit) find(e events.Event) (*task, events.State) {
 		a.check(OneRequest, e, false, "nobody requested it")
 	}
 	return t, events.StateNone
+}
+
+// born returns a task that has nothing yet.
+func (a *Audit) born(e events.Event) *task {
+	t := &task{history: seed, holder: holder("", ""), retry: hash(seed, ""), seen: a.marking}
+	a.live[e.Task] = t
+	return t
+}
+
+// begin judges the request of a task.
+func (a *Audit) begin(t *task, e events.Event, d events.TaskRequested) {
+	a.requested(e, d)
+	t.requested, t.definition = e.ID, definition(d.Label, d.Definition)
+}
+
+// anew returns the task that e requests with the id of one that is over: its row must be gone by then.
+func (a *Audit) anew(over *task, e events.Event) *task {
+	since := e.ID.Ms - over.last().Ms
+	a.check(OneRequest, e, since >= a.cfg.Retention.Milliseconds(),
+		"it was requested before, was %s, and its row is kept for %s: that was %d ms ago", over.State, a.cfg.Retention, since)
+	t := a.born(e)
+	t.again = true
+	a.begin(t, e, e.Data.(events.TaskRequested))
+	return t
 }
 
 // learn takes the number of a believed task's attempt from the first event that names one.

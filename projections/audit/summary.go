@@ -24,6 +24,7 @@ type Summary struct {
 	Holder     uint64 // of token and worker
 	Retry      uint64 // of the request id of its last retry
 
+	Again    bool // a task of this id was over and forgotten before
 	Believed bool // the log begins after the task did: hashes and numbers are unknown
 }
 

@@ -18,6 +18,7 @@ type task struct {
 	holder      uint64
 	retry       uint64
 	believed    bool
+	again       bool // it has had a life before
 	numbered    bool // Attempt of a believed task is known
 	seen        bool // by whoever compares
 }
@@ -26,7 +27,7 @@ func (t *task) summary() Summary {
 	return Summary{
 		State: t.State, Queue: t.Queue, Priority: t.Priority, Attempt: t.Attempt, Uncounted: t.Uncounted, DueAt: t.DueAt,
 		Requested: t.requested, Last: t.last(), History: t.history, Definition: t.definition, Holder: t.holder,
-		Retry: t.retry, Believed: t.believed,
+		Retry: t.retry, Believed: t.believed, Again: t.again,
 	}
 }
 
@@ -51,6 +52,7 @@ type ended struct {
 	kind       uint32
 	state      uint8 // index in events.States
 	believed   bool
+	again      bool
 	seen       bool
 }
 
@@ -86,7 +88,7 @@ func (a *Audit) shelve(t *task) {
 	}
 	a.ended[hash(seed, t.ID)] = ended{
 		last: t.last(), dueAt: t.DueAt, history: t.history, definition: t.definition, holder: t.holder, retry: t.retry,
-		attempt: int32(t.Attempt), uncounted: int32(t.Uncounted), kind: n, state: index(t.State), believed: t.believed, seen: t.seen,
+		attempt: int32(t.Attempt), uncounted: int32(t.Uncounted), kind: n, state: index(t.State), believed: t.believed, again: t.again, seen: t.seen,
 	}
 	delete(a.live, t.ID)
 }
@@ -96,7 +98,7 @@ func (a *Audit) reopen(id string, e ended) *task {
 	delete(a.ended, hash(seed, id))
 	k := a.kinds[e.kind]
 	t := &task{
-		history: e.history, definition: e.definition, holder: e.holder, retry: e.retry, believed: e.believed, seen: e.seen,
+		history: e.history, definition: e.definition, holder: e.holder, retry: e.retry, believed: e.believed, again: e.again, seen: e.seen,
 	}
 	t.ID, t.State, t.Label, t.DueAt, t.Events = id, events.States[e.state], k.Label, e.dueAt, []events.ID{e.last}
 	t.Attempt, t.Uncounted = int(e.attempt), int(e.uncounted)
@@ -114,7 +116,7 @@ func (a *Audit) endedSummary(e ended) Summary {
 	return Summary{
 		State: events.States[e.state], Queue: k.Queue, Attempt: int(e.attempt),
 		Uncounted: int(e.uncounted), DueAt: e.dueAt, Last: e.last, History: e.history, Definition: e.definition,
-		Holder: e.holder, Retry: e.retry, Believed: e.believed,
+		Holder: e.holder, Retry: e.retry, Believed: e.believed, Again: e.again,
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 func configs() []any {
 	return []any{
 		config{}.withDefaults(),
-		eventlog.Config{},
+		eventlog.DefaultConfig(),
 		telemetry.LogConfig{},
 		telemetry.HealthConfig{},
 		api.DefaultConfig(), scheduler.DefaultConfig(), worker.DefaultConfig(), projector.DefaultConfig(), relay.DefaultConfig(),

@@ -91,6 +91,9 @@ func (v *partition) judge(id string, s *snapshot) []Difference {
 		}
 		return []Difference{{v.part.Task(id), "the log knows no such task"}}
 	}
+	if len(s.row) == 0 && v.forgotten(t) {
+		return nil
+	}
 	if why := row(id, s.row, t); why != "" {
 		return []Difference{{v.part.Task(id), why}}
 	}

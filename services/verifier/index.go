@@ -77,6 +77,9 @@ func (v *partition) indexes(ctx context.Context, stored views.Stored, claims map
 				if known && t.Last.Compare(stored.Checkpoint) > 0 {
 					continue // the views do not know yet
 				}
+				if known && t.Again && state.Final() && (t.State != state || t.Queue != queue) {
+					continue // where it stood in the life before
+				}
 				if !known || t.State != state || t.Queue != queue || t.Last.Ms != at.Ms {
 					if len(claims) >= maxSuspects {
 						continue
@@ -135,6 +138,8 @@ func wrongly(c views.Claim, ms int64, t audit.Summary, known bool) string {
 		return fmt.Sprintf("task %s is missing among the %s ones of queue %q", c.Task, c.Place.State, c.Place.Queue)
 	case there && ms != t.Last.Ms:
 		return fmt.Sprintf("task %s stands at %d, and its newest event is %s", c.Task, ms, t.Last)
+	case known && t.Again && c.Place.State.Final():
+		return "" // where it stood in the life before
 	case !there && ms >= 0:
 		return fmt.Sprintf("task %s stands among the %s ones of queue %q, and is none", c.Task, c.Place.State, c.Place.Queue)
 	}
@@ -157,6 +162,9 @@ func (v *partition) lists(ctx context.Context, stored views.Stored, wrong map[st
 		}
 		for _, at := range list {
 			t, known := v.audit.Task(at.Task)
+			if known && t.Again {
+				continue // it may have been completed in the life before
+			}
 			if !known || t.State != events.StateCompleted || t.Queue != queue || t.Last.Ms != at.Ms {
 				wrong[queue] = fmt.Sprintf("task %s stands among the completed ones of queue %q, and is none", at.Task, queue)
 			}

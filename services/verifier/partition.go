@@ -25,6 +25,7 @@ type partition struct {
 	audit *audit.Audit
 	at    events.ID // entry that was read last
 	begin stream    // as it was at the beginning
+	now   int64     // ms, when the rows were compared
 
 	fold   *views.Fold                  // nil: the views cannot be made again
 	fields map[string]map[string]string // of fold
@@ -49,7 +50,8 @@ func (v *partition) run(ctx context.Context) error {
 	}
 	v.audit = audit.New(audit.Config{
 		Limit: v.cfg.Limit, MaxPayload: v.cfg.MaxPayload, Trimmed: v.begin.removed() > 0, Undecodable: v.cfg.Undecodable,
-		Home: func(task string) bool { return v.log.Of(task).N == v.part.N },
+		Retention: v.log.Retention(),
+		Home:      func(task string) bool { return v.log.Of(task).N == v.part.N },
 	})
 	if err := v.prepare(ctx); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/projections/audit"
 )
 
 // maxSuspects bounds how many tasks, and how many places, are looked at again.
@@ -117,9 +118,17 @@ func (v *partition) older(id string, fields map[string]string) bool {
 
 // missing suspects the tasks that have no row.
 func (v *partition) missing(ctx context.Context, s *suspects) error {
+	now, err := v.log.Now(ctx)
+	if err != nil {
+		return err
+	}
+	v.now = now.UnixMilli()
 	var over []events.ID // of tasks that are over only the newest event is known
+	forgotten := int64(0)
 	for id, t := range v.audit.Unseen() {
 		switch {
+		case v.forgotten(t):
+			forgotten++
 		case id != "":
 			s.add(id)
 		case len(over) < maxSuspects:
@@ -128,7 +137,15 @@ func (v *partition) missing(ctx context.Context, s *suspects) error {
 			s.dropped++
 		}
 	}
+	if forgotten > 0 {
+		v.note("%d tasks ended more than %s ago, and their rows are gone", forgotten, v.log.Retention())
+	}
 	return v.named(ctx, over, s.add)
+}
+
+// forgotten reports that the row of a task may be gone.
+func (v *partition) forgotten(t audit.Summary) bool {
+	return t.State.Final() && t.Last.Ms+v.log.Retention().Milliseconds() <= v.now
 }
 
 // named calls f with the tasks of some events.
