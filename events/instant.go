@@ -11,7 +11,7 @@ import (
 // everything up to and including that id had happened then. It is one of
 //
 //	2026-11-25T14:03:07.123Z   a time, RFC 3339; without a fraction it is the beginning of that second
-//	-15m, -36h, -7d            so long before now
+//	-15m, -36h, -7d, now-15m   so long before now
 //	now                        now
 //	1764000000000              ms since the Unix epoch, by the clock of Redis
 //	1764000000000-3            exactly that entry
@@ -21,8 +21,8 @@ func ParseInstant(s string, now time.Time) (ID, error) {
 	if s == "now" {
 		return endOf(now), nil
 	}
-	if strings.HasPrefix(s, "-") {
-		d, err := parseAgo(s[1:])
+	if ago, ok := strings.CutPrefix(strings.TrimPrefix(s, "now"), "-"); ok {
+		d, err := parseAgo(ago)
 		if err != nil {
 			return ID{}, fmt.Errorf("instant %q: %w", s, err)
 		}

@@ -14,6 +14,7 @@ func TestAnInstantIsNamedInManyWays(t *testing.T) {
 		"now":                       {Ms: 1_764_000_000_123, Seq: math.MaxUint64},
 		"-0s":                       {Ms: 1_764_000_000_123, Seq: math.MaxUint64},
 		"-15m":                      {Ms: 1_764_000_000_123 - 15*60_000, Seq: math.MaxUint64},
+		"now-15m":                   {Ms: 1_764_000_000_123 - 15*60_000, Seq: math.MaxUint64},
 		"-1.5s":                     {Ms: 1_763_999_998_623, Seq: math.MaxUint64},
 		"-7d":                       {Ms: 1_764_000_000_123 - 7*86_400_000, Seq: math.MaxUint64},
 		"-1d12h":                    {Ms: 1_764_000_000_123 - 36*3_600_000, Seq: math.MaxUint64},
@@ -39,7 +40,7 @@ func TestAnInstantIsNamedInManyWays(t *testing.T) {
 }
 
 func TestWhatIsNoInstantIsRefused(t *testing.T) {
-	for _, s := range []string{"", "yesterday", "-", "--1m", "-d", "-7days", "-1d-2h", "2025-11-24", "1-2-3", "15m", "1969-12-31T00:00:00Z", "-15"} {
+	for _, s := range []string{"", "yesterday", "-", "--1m", "-d", "-7days", "-1d-2h", "2025-11-24", "1-2-3", "15m", "now15m", "now+1m", "nownow", "now1764000000000", "1969-12-31T00:00:00Z", "-15"} {
 		if id, err := events.ParseInstant(s, time.UnixMilli(0)); err == nil {
 			t.Errorf("%q is taken for %s", s, id)
 		}

@@ -67,7 +67,7 @@ func newRoot(p *program) *cobra.Command {
 			p.devCmd(), p.apiCmd(), p.schedulerCmd(), p.workerCmd(), p.projectorCmd(), p.relayCmd(),
 		}},
 		{"use", []*cobra.Command{
-			p.enqueueCmd(), p.taskCmd(), p.queuesCmd(), p.retryCmd(), p.cancelCmd(),
+			p.enqueueCmd(), p.taskCmd(), p.queuesCmd(), p.atCmd(), p.diffCmd(), p.retryCmd(), p.cancelCmd(),
 			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.replayCmd(), p.verifyCmd(),
 		}},
 		{"", []*cobra.Command{p.tokenCmd(), p.healthCmd(), p.configCmd(), p.versionCmd()}},

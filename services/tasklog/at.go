@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/projections"
+	"github.com/tasklog/tasklog/projections/asof"
+	"github.com/tasklog/tasklog/services/api/wire"
+)
+
+const instantHelp = `An instant is a time such as 2026-11-25T14:03:07Z, so long ago such as -15m, -36h or -7d, now, or an
+entry id: then everything up to and including that entry had happened.`
+
+const atHelp = `Show what was true at an instant: the queues (which is what it does without a word more), the tasks
+with their newest change first, or one task with its history up to then.
+
+` + instantHelp + `
+
+The log is read from its beginning to the instant, some hundred thousand events a second. Every task
+that was under way is told; of those that were over, at least the newest thousand of each queue and state.`
+
+// atOptions choose what is told.
+type atOptions struct {
+	state, queue, name string
+	limit              int
+}
+
+func (p *program) atCmd() *cobra.Command {
+	var o atOptions
+	cmd := p.withJSON(&cobra.Command{
+		Use: "at INSTANT [queues|tasks|task ID]", Short: "Show what was true at an instant", Long: atHelp,
+		Args: cobra.RangeArgs(1, 3),
+		RunE: func(cmd *cobra.Command, args []string) error { return p.at(cmd.Context(), args, o) },
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&o.state, "state", "", "only tasks in this state")
+	flags.StringVar(&o.queue, "queue", "", "only tasks of this queue")
+	flags.StringVar(&o.name, "name", "", "only tasks of this name")
+	flags.IntVar(&o.limit, "limit", 50, "how many tasks are told")
+	return cmd
+}
+
+// ago is a relative instant, which looks like a flag.
+var ago = regexp.MustCompile(`^-[0-9]`)
+
+// instants makes arguments of relative instants: "-15m" becomes "now-15m".
+func instants(args []string) []string {
+	if !slices.Contains(args, "at") && !slices.Contains(args, "diff") {
+		return args
+	}
+	args = slices.Clone(args)
+	for i, a := range args {
+		if ago.MatchString(a) {
+			args[i] = "now" + a
+		}
+	}
+	return args
+}
+
+func (p *program) at(ctx context.Context, args []string, o atOptions) error {
+	what := "queues"
+	if len(args) > 1 {
+		what = args[1]
+	}
+	switch {
+	case what != "queues" && what != "tasks" && what != "task":
+		return &usageError{fmt.Errorf("%q: want queues, tasks or task ID", what)}
+	case what == "task" && len(args) != 3:
+		return &usageError{errors.New("task: want the id of one")}
+	case what != "task" && len(args) == 3:
+		return &usageError{fmt.Errorf("%q: %s takes no argument", args[2], what)}
+	case o.state != "" && !slices.Contains(events.States, events.State(o.state)):
+		return &usageError{fmt.Errorf("state %q: want one of %v", o.state, events.States)}
+	case o.limit < 1:
+		return &usageError{fmt.Errorf("limit: %d is not at least 1", o.limit)}
+	}
+	log, shut, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer shut()
+	until, err := instant(ctx, log, args[0])
+	if err != nil {
+		return err
+	}
+	if what == "task" {
+		return p.taskAt(ctx, log, args[2], until)
+	}
+	v, err := p.fold(ctx, log, until)
+	if err != nil {
+		return err
+	}
+	if what == "tasks" {
+		return p.tasksAt(v, until, o)
+	}
+	out := struct {
+		At     string       `json:"at"`
+		AsOf   string       `json:"asOf,omitempty"` // entry of the newest event that is counted
+		Queues []wire.Queue `json:"queues"`
+	}{At: wire.Stamp(until.Ms), Queues: wire.QueuesOf(&v.Queues)}
+	if !v.Last.IsZero() {
+		out.AsOf = v.Last.String()
+	}
+	return p.print(out, func(w io.Writer) {
+		if sayPast(w, v, until) {
+			sayQueues(w, out.Queues)
+		}
+	})
+}
+
+// instant reads an instant that is not in the future, by Redis' clock.
+func instant(ctx context.Context, log *eventlog.Log, s string) (events.ID, error) {
+	now, err := log.Now(ctx)
+	if err != nil {
+		return events.ID{}, err
+	}
+	id, err := events.ParseInstant(s, now)
+	if err != nil {
+		return id, &usageError{err}
+	}
+	if id.Ms > now.UnixMilli() {
+		return id, &usageError{fmt.Errorf("instant %q: it is in the future: Redis' clock says %s", s, wire.Stamp(now.UnixMilli()))}
+	}
+	return id, nil
+}
+
+// fold reads every partition up to an instant.
+func (p *program) fold(ctx context.Context, log *eventlog.Log, until events.ID) (*asof.View, error) {
+	sum := new(asof.View)
+	for _, part := range log.Partitions() {
+		if err := p.covers(ctx, log, part, until); err != nil {
+			return nil, err
+		}
+		v := new(asof.View)
+		done, err := projections.Replay(ctx, views.Source(log, part), events.ID{}, until, v)
+		if err != nil {
+			return nil, err
+		}
+		if done.Skipped > 0 {
+			p.warn(fmt.Errorf("%d entries of partition %d are no events and were skipped", done.Skipped, part.N))
+		}
+		sum.Merge(v)
+	}
+	return sum, nil
+}
+
+// covers returns an error when the log begins after an instant, and warns when older entries were removed from it.
+func (p *program) covers(ctx context.Context, log *eventlog.Log, part eventlog.Partition, until events.ID) error {
+	info, err := log.Conn().View.XInfoStream(ctx, part.Events).Result()
+	if err != nil && strings.HasPrefix(err.Error(), "ERR no such key") {
+		return nil // nobody asked for anything yet
+	}
+	if err != nil {
+		return fmt.Errorf("look where the log of partition %d begins: %w", part.N, err)
+	}
+	removed := info.EntriesAdded - info.Length
+	if removed <= 0 {
+		return nil // the embedded Redis does not count what was added
+	}
+	if first, err := events.ParseID(info.FirstEntry.ID); err == nil && first.Compare(until) > 0 {
+		return fmt.Errorf("partition %d: %d entries were removed, and what is left begins at %s (%s): that instant cannot be told any more",
+			part.N, removed, first, wire.Stamp(first.Ms))
+	}
+	p.warn(fmt.Errorf("partition %d: %d entries were removed from the log: what they told is not counted", part.N, removed))
+	return nil
+}
+
+// sayPast says as of when people see something, and reports whether there is anything to see.
+func sayPast(w io.Writer, v *asof.View, until events.ID) bool {
+	if v.Last.IsZero() {
+		say(w, "as of %s: nothing had happened", wire.Stamp(until.Ms))
+		return false
+	}
+	say(w, "as of %s, after entry %s of %s\n", wire.Stamp(until.Ms), v.Last, wire.Stamp(v.Last.Ms))
+	return true
+}
+
+// taskPlace is a task in a list of the past.
+type taskPlace struct {
+	TaskID    string       `json:"taskId"`
+	TaskName  string       `json:"taskName"`
+	Queue     string       `json:"queue"`
+	State     events.State `json:"state"`
+	UpdatedAt string       `json:"updatedAt"`
+	EventID   string       `json:"eventId"` // of the event that put it there
+}
+
+func placesOf(list []asof.Place) []taskPlace {
+	out := make([]taskPlace, 0, len(list))
+	for _, t := range list {
+		out = append(out, taskPlace{t.Task, t.Name, t.Queue, t.State, wire.Stamp(t.At.Ms), t.At.String()})
+	}
+	return out
+}
+
+func sayPlaces(w io.Writer, list []taskPlace, more int) {
+	t := newTable("task", "name", "queue", "state", "since")
+	for _, place := range list {
+		t.AppendRow([]any{clean(place.TaskID), clean(place.TaskName), clean(place.Queue), place.State, place.UpdatedAt})
+	}
+	say(w, "%s", t.Render())
+	if more > 0 {
+		say(w, "and %d more: --limit shows them", more)
+	}
+}
+
+func (p *program) tasksAt(v *asof.View, until events.ID, o atOptions) error {
+	list := v.Places(func(t asof.Place) bool {
+		return (o.state == "" || t.State == events.State(o.state)) && (o.queue == "" || t.Queue == o.queue) && (o.name == "" || t.Name == o.name)
+	})
+	more := max(0, len(list)-o.limit)
+	out := struct {
+		At    string      `json:"at"`
+		Tasks []taskPlace `json:"tasks"`
+		More  int         `json:"more"` // that --limit left out
+	}{wire.Stamp(until.Ms), placesOf(list[:len(list)-more]), more}
+	return p.print(out, func(w io.Writer) {
+		switch {
+		case !sayPast(w, v, until):
+		case len(list) == 0:
+			say(w, "no such tasks")
+		default:
+			sayPlaces(w, out.Tasks, more)
+		}
+	})
+}
+
+// taskAt shows a task as its events up to an instant tell it.
+func (p *program) taskAt(ctx context.Context, log *eventlog.Log, id string, until events.ID) error {
+	notFound := fmt.Errorf("task %s at %s: %w", id, wire.Stamp(until.Ms), eventlog.ErrNotFound)
+	if events.ValidateName("id", id) != nil {
+		return notFound
+	}
+	history, err := p.historyAt(ctx, log, id, until)
+	if err != nil {
+		return err
+	}
+	var t events.Task
+	for _, e := range history {
+		next, err := t.Evolve(e)
+		if err != nil {
+			p.warn(err)
+			continue
+		}
+		t = next
+	}
+	if t.State == events.StateNone {
+		return notFound
+	}
+	d, err := wire.DetailOf(t, history)
+	if err != nil {
+		return err
+	}
+	return p.print(d, func(w io.Writer) {
+		say(w, "as of %s\n", wire.Stamp(until.Ms))
+		sayTask(w, d, history)
+	})
+}
+
+// historyAt returns the events of the life that a task had at an instant. Its row names them, unless that is
+// gone or is of a later life: then the log is read for them.
+func (p *program) historyAt(ctx context.Context, log *eventlog.Log, id string, until events.ID) ([]events.Event, error) {
+	var history []events.Event
+	take := func(e events.Event) {
+		if _, requested := e.Data.(events.TaskRequested); requested {
+			history = history[:0]
+		}
+		history = append(history, e)
+	}
+	t, err := log.Task(ctx, id)
+	switch {
+	case err != nil && !errors.Is(err, eventlog.ErrNotFound):
+		return nil, err
+	case err == nil && t.Events[0].Compare(until) <= 0:
+		entries, err := log.History(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.Err != nil {
+				p.warn(e.Err)
+			} else if e.ID.Compare(until) <= 0 {
+				take(e.Event)
+			}
+		}
+		return history, nil
+	}
+	part := log.Of(id)
+	if err := p.covers(ctx, log, part, until); err != nil {
+		return nil, err
+	}
+	for e, err := range views.Source(log, part).After(ctx, events.ID{}) {
+		if err != nil && !errors.Is(err, events.ErrUndecodable) {
+			return nil, err
+		}
+		if e.ID.Compare(until) > 0 {
+			break
+		}
+		if err == nil && e.Task == id {
+			take(e)
+		}
+	}
+	return history, nil
+}
