@@ -12,7 +12,7 @@ import (
 //go:embed announce.lua
 var announceSource string
 
-var announceScript = newScript(announceSource)
+var announceScript = newUngated(announceSource)
 
 // Presence is what a worker says of itself. It is not in the log: a worker says it again every few
 // seconds, and is gone when it stops.

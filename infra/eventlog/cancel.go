@@ -61,7 +61,7 @@ func (l *Log) onQueueOf(ctx context.Context, task, what string, f func(queue str
 			return l.conn.Decide.HGet(ctx, l.Of(task).Task(task), "queue").Result()
 		})
 		if errors.Is(err, redis.Nil) {
-			return events.ID{}, ErrNotFound
+			return events.ID{}, l.missing(ctx, l.Of(task))
 		}
 		if err != nil {
 			return events.ID{}, err

@@ -102,7 +102,7 @@ func Unavailable(err error) bool {
 		return false
 	}
 	var netErr net.Error
-	if errors.Is(err, ErrFull) {
+	if errors.Is(err, ErrFull) || errors.Is(err, ErrRebuilding) {
 		return true
 	}
 	if errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

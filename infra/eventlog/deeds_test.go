@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
@@ -118,6 +120,13 @@ var deeds = []deed{
 		must(d.rdb.Del(d.Context(), d.p.Waiting("q")).Result())(d)
 		return func(h *hand) (any, error) {
 			_, err := h.log.Mend(h.Context(), h.p, "a", "q") // what was amiss is for metrics
+			return nil, err
+		}
+	}},
+	{"drop", 0, func(d *hand) decision {
+		must(d.rdb.ZAdd(d.Context(), d.p.Delayed, redis.Z{Member: "nobody", Score: 1}).Result())(d)
+		return func(h *hand) (any, error) {
+			_, err := h.log.Drop(h.Context(), h.p.Delayed, []string{"nobody"}) // how many went is for metrics
 			return nil, err
 		}
 	}},

@@ -9,7 +9,7 @@ import (
 //go:embed forget.lua
 var forgetSource string
 
-var forgetScript = newScript(forgetSource)
+var forgetScript = newUngated(forgetSource)
 
 // Forget takes the consumer of a worker that has stopped out of the group of a queue, unless it has
 // entries left: another worker claims those. It reports whether the consumer is gone.

@@ -6,6 +6,9 @@ import (
 	"strconv"
 )
 
+// gateName is the last part of Partition.Rebuild.
+const gateName = "rebuild"
+
 // Group is the consumer group of every dispatch stream.
 const Group = "workers"
 
@@ -20,6 +23,7 @@ type Partition struct {
 	Paused  string // set: paused queues
 	Workers string // hash: worker id → what it announced
 	Swept   string // time of the last sweep, ms
+	Rebuild string // the gate: while it exists no decision is taken, for the state is being made again
 	Signals string // pub/sub channel: "queue <name>", "cancel <task>"; a signal may be lost
 	base    string
 }
@@ -30,7 +34,7 @@ func newPartition(prefix string, n int) Partition {
 	return Partition{
 		N: n, Events: base + "events", Delayed: base + "delayed", Leases: base + "leases",
 		Ready: base + "ready", Queues: base + "queues", Paused: base + "paused",
-		Workers: base + "workers", Swept: base + "swept", Signals: base + "signals", base: base,
+		Workers: base + "workers", Swept: base + "swept", Rebuild: base + gateName, Signals: base + "signals", base: base,
 	}
 }
 

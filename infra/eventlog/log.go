@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -124,7 +125,10 @@ func (l *Log) Conn() *Conn { return l.conn }
 var prelude string
 
 // newScript makes a decision out of a .lua file.
-func newScript(source string) *redis.Script { return redis.NewScript(prelude + source) }
+func newScript(source string) *redis.Script { return redis.NewScript(prelude + gate + source) }
+
+// newUngated makes a script that needs no state of tasks, and works while that is made again.
+func newUngated(source string) *redis.Script { return redis.NewScript(prelude + source) }
 
 // repeats is how often a decision is asked for again after an error that leaves it unknown, and
 // how long after each.
@@ -151,11 +155,11 @@ func repeated[V any](ctx context.Context, f func() (V, error)) (V, error) {
 	}
 }
 
-// ask runs a script once.
+// ask runs a script once. Every script gets one key more than it says: the gate of its partition.
 func ask(ctx context.Context, rdb redis.Scripter, s *redis.Script, keys []string, args []any) (reply, error) {
-	v, err := s.Run(ctx, rdb, keys, args...).Result()
+	v, err := s.Run(ctx, rdb, append(slices.Clip(keys), gateOf(keys[0])), args...).Result()
 	if err != nil {
-		return reply{}, err
+		return reply{}, rebuilding(err)
 	}
 	return newReply(v), nil
 }

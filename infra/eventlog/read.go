@@ -113,14 +113,15 @@ func decode(id string, values []any) Entry {
 	return Entry{Event: e, Err: err}
 }
 
-// Task returns a task as its row tells it. It returns ErrNotFound when there is none.
+// Task returns a task as its row tells it. It returns ErrNotFound when there is none, and ErrRebuilding
+// when it may have none yet.
 func (l *Log) Task(ctx context.Context, id string) (events.Task, error) {
 	row, err := l.conn.View.HGetAll(ctx, l.Of(id).Task(id)).Result()
 	if err != nil {
 		return events.Task{}, fmt.Errorf("read task %s: %w", id, err)
 	}
 	if len(row) == 0 {
-		return events.Task{}, fmt.Errorf("read task %s: %w", id, ErrNotFound)
+		return events.Task{}, fmt.Errorf("read task %s: %w", id, l.missing(ctx, l.Of(id)))
 	}
 	return parseRow(id, row)
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/tasklog/tasklog/events"
 )
 
@@ -81,6 +83,9 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 	def := cmp.Or(a.Def, r.str(6))
 	if def == "" { // it never changes, so that it can be read apart
 		def, err = repeated(ctx, func() (string, error) { return l.conn.View.HGet(ctx, p.Task(a.Task), "def").Result() })
+		if errors.Is(err, redis.Nil) {
+			err = l.missing(ctx, p)
+		}
 		if err != nil {
 			return Started{}, fmt.Errorf("start task %s attempt %d: its definition: %w", a.Task, a.Number, err)
 		}

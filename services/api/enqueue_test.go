@@ -384,3 +384,29 @@ func TestAFullRedisIsSaidBeforeItIsFull(t *testing.T) {
 	limit("0")
 	h.until("a task is taken", func() bool { return h.post(seed).status == http.StatusAccepted })
 }
+
+func TestWhileTheStateIsMadeAgainRequestsAreToldToComeBack(t *testing.T) {
+	h := build(t, api.Config{}, 1)
+	h.must(http.StatusAccepted, h.post(seed))
+	rdb, gate := h.redis.Client(), h.log.Partitions()[0].Rebuild
+	if err := rdb.Set(t.Context(), gate, "somebody", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []reply{
+		h.post(`{"taskName":"t"}`), h.get("/api/tasks/unknown"),
+		h.do(http.MethodPost, "/api/queues/q/pause", ""), h.do(http.MethodPost, "/api/tasks/unique-id-123/cancel", ""),
+	} {
+		isProblem(t, r, http.StatusServiceUnavailable)
+		if r.header.Get("Retry-After") == "" || !strings.Contains(r.body, "urn:tasklog:problem:rebuilding") ||
+			!strings.Contains(r.body, "tasklog replay --state") {
+			t.Errorf("%v %s", r.header, r.body)
+		}
+	}
+	if n := h.length(); n != 1 {
+		t.Errorf("the log has %d events, want 1", n)
+	}
+	if err := rdb.Del(t.Context(), gate).Err(); err != nil {
+		t.Fatal(err)
+	}
+	h.must(http.StatusAccepted, h.post(`{"taskName":"t"}`))
+}

@@ -88,6 +88,11 @@ func problemOf(err error) *problem {
 		p := newProblem(http.StatusServiceUnavailable, "full", "Redis is nearly full", "nothing was appended; ask again later")
 		p.retryAfter = 5
 		return p
+	case errors.Is(err, eventlog.ErrRebuilding):
+		p := newProblem(http.StatusServiceUnavailable, "rebuilding", "The state of tasks is being made again from the log",
+			"nothing was appended; ask again later. Where nobody does that any more, run `tasklog replay --state` again")
+		p.retryAfter = 5
+		return p
 	case errors.Is(err, eventlog.ErrNotFound):
 		return notFound("there is no such task")
 	case eventlog.Unavailable(err), errors.Is(err, context.Canceled): // the latter at shutdown

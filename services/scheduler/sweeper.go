@@ -103,7 +103,7 @@ func (s *Scheduler) dropNobody(ctx context.Context, ledger string, ids []string,
 	for _, t := range found {
 		have[t.ID] = true
 	}
-	var nobody []any
+	var nobody []string
 	for _, id := range ids {
 		if !have[id] {
 			nobody = append(nobody, id)
@@ -112,12 +112,12 @@ func (s *Scheduler) dropNobody(ctx context.Context, ledger string, ids []string,
 	if len(nobody) == 0 {
 		return 0, nil
 	}
-	if err := s.log.Conn().Lease.ZRem(ctx, ledger, nobody...).Err(); err != nil {
+	if _, err := s.log.Drop(ctx, ledger, nobody); err != nil {
 		return 0, err
 	}
 	for _, id := range nobody {
 		s.slog.LogAttrs(ctx, slog.LevelWarn, "an entry without a usable task row was removed",
-			slog.String("ledger", ledger), slog.Any("task", id))
+			slog.String("ledger", ledger), slog.String("task", id))
 	}
 	return len(nobody), nil
 }

@@ -1,0 +1,117 @@
+package eventlog_test
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
+)
+
+// shut shuts the gate of the hand's partition, open opens it again.
+func (h *hand) shut() {
+	h.Helper()
+	must(h.rdb.Set(h.Context(), h.p.Rebuild, "somebody", 0).Result())(h)
+}
+
+func (h *hand) open() {
+	h.Helper()
+	must(h.rdb.Del(h.Context(), h.p.Rebuild).Result())(h)
+}
+
+// dump returns every key with what it holds.
+func (h *hand) dump() map[string]string {
+	h.Helper()
+	all := map[string]string{}
+	for _, key := range must(h.rdb.Keys(h.Context(), "*").Result())(h) {
+		all[key] = must(h.rdb.Dump(h.Context(), key).Result())(h)
+	}
+	return all
+}
+
+func TestNoDecisionIsTakenWhileTheGateIsShut(t *testing.T) {
+	t.Cleanup(eventlog.SetRepeats(time.Millisecond))
+	h := newHand(t, open(t, testredis.Start(t).URL(), 1))
+	for _, d := range deeds {
+		must(h.rdb.FlushAll(t.Context()).Result())(h)
+		act := d.prepare(h)
+		h.shut()
+		before := h.dump()
+		_, err := act(h)
+		if d.name == "announce" || d.name == "forget" { // they ask nothing of the state of tasks
+			if err != nil {
+				t.Errorf("%s: %v", d.name, err)
+			}
+			continue
+		}
+		if !errors.Is(err, eventlog.ErrRebuilding) || !eventlog.Unavailable(err) {
+			t.Errorf("%s: got %v", d.name, err)
+		}
+		if after := h.dump(); !maps.Equal(before, after) {
+			t.Errorf("%s: wrote although the gate was shut", d.name)
+		}
+		h.open()
+		if _, err := act(h); err != nil {
+			t.Errorf("%s, and the gate is open: %v", d.name, err)
+		}
+	}
+}
+
+func TestAGateIsShutOnTheEmbeddedRedisToo(t *testing.T) {
+	t.Cleanup(eventlog.SetRepeats(time.Millisecond))
+	each(t, func(t *testing.T, h *hand) {
+		a := h.running("a")
+		h.shut()
+		errs := make([]error, 3)
+		_, errs[0] = h.log.Request(t.Context(), want("b"))
+		_, errs[1] = h.log.Extend(t.Context(), h.p, hour, []eventlog.Attempt{a})
+		_, errs[2] = h.log.Complete(t.Context(), a, 0, nil)
+		for i, err := range errs {
+			if !errors.Is(err, eventlog.ErrRebuilding) {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		h.open()
+		must(h.log.Complete(t.Context(), a, 0, nil))(h)
+		h.expect("a", "Requested Due Started(1,w1) Completed(1,w1)")
+	})
+}
+
+func TestATaskWithoutARowIsNotMissedWhileRowsAreMadeAgain(t *testing.T) {
+	t.Cleanup(eventlog.SetRepeats(time.Millisecond))
+	each(t, func(t *testing.T, h *hand) {
+		asks := map[string]func() error{
+			"task":   func() error { _, err := h.log.Task(t.Context(), "a"); return err },
+			"cancel": func() error { _, err := h.log.Cancel(t.Context(), "a", "test", ""); return err },
+			"retry":  func() error { _, err := h.log.Retry(t.Context(), "a", "test", "r"); return err },
+		}
+		for _, name := range slices.Sorted(maps.Keys(asks)) {
+			h.shut()
+			if err := asks[name](); !errors.Is(err, eventlog.ErrRebuilding) {
+				t.Errorf("%s: %v", name, err)
+			}
+			h.open()
+			if err := asks[name](); !errors.Is(err, eventlog.ErrNotFound) {
+				t.Errorf("%s, and the gate is open: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestAGateShutsItsOwnPartitionOnly(t *testing.T) {
+	t.Cleanup(eventlog.SetRepeats(time.Millisecond))
+	h := newHand(t, open(t, testredis.Start(t).URL(), 2))
+	h.p = h.log.Of("a")
+	h.shut()
+	other := "b"
+	for h.log.Of(other).N == h.p.N {
+		other += "b"
+	}
+	must(h.log.Request(t.Context(), want(other)))(h)
+	if _, err := h.log.Request(t.Context(), want("a")); !errors.Is(err, eventlog.ErrRebuilding) {
+		t.Errorf("got %v", err)
+	}
+}
