@@ -30,7 +30,18 @@ const (
 	ProjectorAfterSave  Point = "projector.after_save"  // views and checkpoint are stored
 )
 
-// Points lists them all.
+// The points of a rebuild of the state. No service comes by them.
+const (
+	RebuildAfterGate  Point = "rebuild.after_gate"  // no decision is taken any more, all is as it was
+	RebuildAfterClear Point = "rebuild.after_clear" // what is made again is gone
+	RebuildMidWrite   Point = "rebuild.mid_write"   // rows are there, and nothing that finds them
+	RebuildBeforeOpen Point = "rebuild.before_open" // all is there, and no decision is taken
+)
+
+// RebuildPoints lists them.
+var RebuildPoints = []Point{RebuildAfterGate, RebuildAfterClear, RebuildMidWrite, RebuildBeforeOpen}
+
+// Points lists those that services come by.
 var Points = []Point{
 	APIBeforeRequest, APIAfterRequest,
 	SchedulerAfterLook, SchedulerAfterDue, SchedulerListed,

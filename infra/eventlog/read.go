@@ -80,6 +80,27 @@ func (l *Log) Len(ctx context.Context, p Partition) (int64, error) {
 	return l.conn.View.XLen(ctx, p.Events).Result()
 }
 
+// Removed returns how many entries of a partition were removed from it; 0 where this Redis does not say.
+func (l *Log) Removed(ctx context.Context, p Partition) (int64, error) {
+	info, err := l.conn.View.Do(ctx, "XINFO", "STREAM", p.Events).Slice()
+	if err != nil && strings.HasPrefix(err.Error(), "ERR no such key") {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ask about %s: %w", p.Events, err)
+	}
+	length, added := int64(0), int64(-1)
+	for i := 0; i+1 < len(info); i += 2 {
+		switch info[i] {
+		case "length":
+			length, _ = info[i+1].(int64)
+		case "entries-added":
+			added, _ = info[i+1].(int64)
+		}
+	}
+	return max(0, added-length), nil
+}
+
 // Now returns Redis' clock.
 func (l *Log) Now(ctx context.Context) (time.Time, error) { return l.conn.View.Time(ctx).Result() }
 
