@@ -13,11 +13,11 @@ import (
 )
 
 func (p *program) replayCmd() *cobra.Command {
-	return p.withJSON(&cobra.Command{
+	return p.withState(p.withJSON(&cobra.Command{
 		Use: "replay", Short: "Make every view anew from the log", Args: cobra.NoArgs,
 		Long: "Make every view anew from the log: queues, tasks by state, throughput, workers. Services may run meanwhile.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.replay(cmd.Context()) },
-	})
+	}))
 }
 
 func (p *program) replay(ctx context.Context) error {
