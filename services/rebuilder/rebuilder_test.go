@@ -171,7 +171,7 @@ func (h *house) deed(ctx context.Context, t *rapid.T) {
 	}
 }
 
-func (h *house) one(t *rapid.T, state events.State, ctx context.Context, f func(events.Task)) { //nolint:revive // t is what it draws from
+func (h *house) one(t *rapid.T, state events.State, ctx context.Context, f func(events.Task)) {
 	if found := h.rowsOf(ctx, state); len(found) > 0 {
 		f(rapid.SampledFrom(found).Draw(t, "of"))
 	}

@@ -178,6 +178,9 @@ func TestEveryServiceWorksAsItsOwnUserAndLogsNoPayload(t *testing.T) {
 	if out, err := tasklog(t, dir, env("projector"), "replay"); err != nil {
 		t.Errorf("replay as projector: %v: %s", err, out)
 	}
+	if out, err := tasklog(t, dir, env("rebuilder"), "replay", "--state"); err != nil {
+		t.Errorf("replay --state as rebuilder: %v: %s", err, out)
+	}
 	if list := r.denied(); len(list) != 0 {
 		t.Errorf("Redis refused:\n%s", strings.Join(list, "\n"))
 	}
@@ -203,7 +206,7 @@ var refusal = regexp.MustCompile(`NOPERM|ACL failure|The user executing the scri
 
 func TestNoUserCanDestroyTheLogOrReachOtherKeys(t *testing.T) {
 	r := buildRoles(t)
-	if want := []string{"api", "scheduler", "worker", "projector", "relay", "readonly"}; !slices.Equal(r.users, want) {
+	if want := []string{"api", "scheduler", "worker", "projector", "relay", "rebuilder", "readonly"}; !slices.Equal(r.users, want) {
 		t.Fatalf("users %v, want %v", r.users, want)
 	}
 	for _, user := range r.users {
@@ -255,8 +258,8 @@ func TestNoUserCanDestroyTheLogOrReachOtherKeys(t *testing.T) {
 		}
 	}
 	for _, user := range r.users {
-		if user == "scheduler" || user == "worker" || user == "projector" {
-			continue // they delete keys: locks, or views
+		if user == "scheduler" || user == "worker" || user == "projector" || user == "rebuilder" {
+			continue // they delete keys: locks, views, or rows
 		}
 		if err := r.as(user).Del(t.Context(), "tasklog:{0}:events").Err(); err == nil {
 			t.Errorf("%s deletes the log", user)
