@@ -82,6 +82,7 @@ func (b bench) all(ctx context.Context, runs int, asJSON bool) error {
 		b.floor,
 		func(ctx context.Context) (row, error) { return b.endToEnd(ctx, "end to end", false) },
 		func(ctx context.Context) (row, error) { return b.endToEnd(ctx, "end to end, AOF everysec", true) },
+		b.replayState,
 	} {
 		var rows []row
 		for range runs {
