@@ -59,13 +59,14 @@ type Log struct {
 }
 
 // Open returns the log under a prefix and fixes its number of partitions at the first use.
-// It returns an *ErrPartitions when the prefix has another number.
+// It returns an *ErrPartitions when the prefix has another number, and an *UnfixedError when what was fixed is
+// lost and the streams do not tell.
 func Open(ctx context.Context, conn *Conn, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := events.ValidateName("prefix", cfg.Prefix); err != nil {
 		return nil, err
 	}
-	if cfg.Partitions < 0 || cfg.Partitions > 1024 {
+	if cfg.Partitions < 0 || cfg.Partitions > maxPartitions {
 		return nil, &events.FieldError{Field: "partitions", Reason: fmt.Sprintf("%d is not between 1 and 1024", cfg.Partitions)}
 	}
 	if cfg.Retention < minRetention || cfg.Retention > maxRetention {
@@ -75,9 +76,7 @@ func Open(ctx context.Context, conn *Conn, cfg Config) (*Log, error) {
 	meta := metaKey(cfg.Prefix)
 	have, err := conn.View.HGet(ctx, meta, "partitions").Result()
 	if errors.Is(err, redis.Nil) { // only the first use writes: a user who may only read can open the log
-		if err = conn.View.HSetNX(ctx, meta, "partitions", want).Err(); err == nil {
-			have, err = conn.View.HGet(ctx, meta, "partitions").Result()
-		}
+		have, err = fix(ctx, conn, cfg)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)

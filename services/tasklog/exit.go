@@ -65,12 +65,13 @@ func (p *program) code(err error) int {
 		usage       *usageError
 		field       *events.FieldError
 		partitions  *eventlog.ErrPartitions
+		unfixed     *eventlog.UnfixedError
 		refused     *eventlog.RefusedError
 		unreachable *unreachableError
 		socket      *net.OpError
 	)
 	switch {
-	case !p.parsed, errors.As(err, &usage), errors.As(err, &field), errors.As(err, &partitions):
+	case !p.parsed, errors.As(err, &usage), errors.As(err, &field), errors.As(err, &partitions), errors.As(err, &unfixed):
 		return exitUsage
 	case errors.Is(err, eventlog.ErrNotFound):
 		return exitNotFound
