@@ -14,10 +14,12 @@ import (
 )
 
 const (
-	readPage   = 1000    // entries
 	writeRows  = 500     // in one transaction
 	writeBytes = 4 << 20 // of definitions in one transaction, unless one row alone has more
 )
+
+// readPage is how many entries are read at once. Tests make it small.
+var readPage = 1000
 
 // fold makes the rows, and what is known of queues.
 func (r *rebuild) fold(ctx context.Context) error {

@@ -2,6 +2,7 @@ package rebuilder
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -212,5 +213,22 @@ func (x *indexing) wait(ctx context.Context, pipe redis.Pipeliner, p place) {
 // open opens the gate.
 func (r *rebuild) open(ctx context.Context) error {
 	crashpoint.Hit(crashpoint.RebuildBeforeOpen)
-	return r.write(ctx, func(pipe redis.Pipeliner) { pipe.Del(ctx, r.part.Rebuild) })
+	sent := false
+	err := r.write(ctx, func(pipe redis.Pipeliner) {
+		sent = true
+		pipe.Del(ctx, r.part.Rebuild)
+	})
+	if !sent || !errors.Is(err, ErrMoved) {
+		return err
+	}
+	// It was ours when we opened it, and Redis' answer was lost: where there is no gate any more, it is open.
+	var shut int64
+	failed := again(ctx, func() (err error) {
+		shut, err = r.rdb.Exists(ctx, r.part.Rebuild).Result()
+		return err
+	})
+	if failed == nil && shut == 0 {
+		return nil
+	}
+	return errors.Join(err, failed)
 }

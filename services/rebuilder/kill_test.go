@@ -166,6 +166,7 @@ func TestALaterEndOfALeaseStaysAndALeaseOfNobodyGoes(t *testing.T) {
 
 func TestALogWithoutItsBeginningIsRefusedUnlessLossIsAllowed(t *testing.T) {
 	h, _ := busy(t)
+	t.Cleanup(rebuilder.SetReadPage(4))
 	p := h.log.Partitions()[0]
 	before, ends := h.state(t.Context())
 	h.must(h.rdb.XTrimMaxLen(t.Context(), p.Events, 15).Err())

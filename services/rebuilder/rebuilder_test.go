@@ -264,6 +264,7 @@ func TestWhatIsMadeAgainIsWhatWasLost(t *testing.T) {
 		if rapid.Bool().Draw(t, "lost") {
 			h.lose(ctx)
 		}
+		defer rebuilder.SetReadPage(rapid.IntRange(1, 40).Draw(t, "page"))()
 		sum, err := rebuilder.Run(ctx, log, rebuilder.Config{LeaseTTL: time.Minute, Memory: memory})
 		if err != nil || sum.Illegal > 0 || sum.Skipped > 0 {
 			t.Fatal(sum, err)
