@@ -56,6 +56,26 @@ func (id ID) Compare(other ID) int {
 	return 1
 }
 
+// Next is the id right after this one, and Prev the one right before it; the zero ID has none before it.
+func (id ID) Next() ID {
+	if id.Seq++; id.Seq == 0 {
+		id.Ms++
+	}
+	return id
+}
+
+// Prev is the inverse of Next.
+func (id ID) Prev() ID {
+	if id.IsZero() {
+		return id
+	}
+	if id.Seq == 0 {
+		id.Ms--
+	}
+	id.Seq--
+	return id
+}
+
 // MarshalText and UnmarshalText make an ID a string in JSON.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 

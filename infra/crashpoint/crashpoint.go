@@ -28,6 +28,13 @@ const (
 
 	ProjectorBeforeSave Point = "projector.before_save" // events were folded, the views are the old ones
 	ProjectorAfterSave  Point = "projector.after_save"  // views and checkpoint are stored
+
+	ArchiveSegmentWritten Point = "archive.segment_written" // the entries of a segment are in their file
+	ArchiveParquetWritten Point = "archive.parquet_written" // and in the file for analysis
+	ArchiveBeforeManifest Point = "archive.before_manifest" // the segment does not exist yet
+	ArchiveAfterManifest  Point = "archive.after_manifest"  // it does
+	ArchiveBeforeTrim     Point = "archive.before_trim"     // segments were read back, the stream has them too
+	ArchiveAfterTrim      Point = "archive.after_trim"      // the stream has lost some of them
 )
 
 // The points of a rebuild of the state. No service comes by them.
@@ -40,6 +47,11 @@ const (
 
 // RebuildPoints lists them.
 var RebuildPoints = []Point{RebuildAfterGate, RebuildAfterClear, RebuildMidWrite, RebuildBeforeOpen}
+
+// ArchivePoints lists those of the archive, which no service of a system under load comes by.
+var ArchivePoints = []Point{
+	ArchiveSegmentWritten, ArchiveParquetWritten, ArchiveBeforeManifest, ArchiveAfterManifest, ArchiveBeforeTrim, ArchiveAfterTrim,
+}
 
 // Points lists those that services come by.
 var Points = []Point{

@@ -130,6 +130,19 @@ var deeds = []deed{
 			return nil, err
 		}
 	}},
+	{"trim", -1, func(d *hand) decision {
+		must(d.log.Pause(d.Context(), "q", "test"))(d)
+		d.requested("a")
+		all := d.all()
+		must(d.rdb.HSet(d.Context(), d.p.View("head"), "checkpoint", all[len(all)-1].ID.String()).Result())(d)
+		return func(h *hand) (any, error) {
+			held, err := h.log.Trim(h.Context(), h.p, all[0].ID)
+			if err == nil && held != nil {
+				return nil, errors.New("it was held by " + held.By)
+			}
+			return nil, err
+		}
+	}},
 	{"forget", 0, func(d *hand) decision {
 		must(d.rdb.XGroupCreateMkStream(d.Context(), d.p.Due("q"), eventlog.Group, "0").Result())(d)
 		must(d.rdb.XGroupCreateConsumer(d.Context(), d.p.Due("q"), eventlog.Group, "w1").Result())(d)

@@ -24,6 +24,8 @@ type Partition struct {
 	Workers string // hash: worker id → what it announced
 	Swept   string // time of the last sweep, ms
 	Rebuild string // the gate: while it exists no decision is taken, for the state is being made again
+	Trimmed string // hash: up to which id entries were removed from the log, and how many
+	Readers string // hash: who needs the log from some id on → the id up to which it has read
 	Signals string // pub/sub channel: "queue <name>", "cancel <task>"; a signal may be lost
 	base    string
 }
@@ -34,7 +36,8 @@ func newPartition(prefix string, n int) Partition {
 	return Partition{
 		N: n, Events: base + "events", Delayed: base + "delayed", Leases: base + "leases",
 		Ready: base + "ready", Queues: base + "queues", Paused: base + "paused",
-		Workers: base + "workers", Swept: base + "swept", Rebuild: base + gateName, Signals: base + "signals", base: base,
+		Workers: base + "workers", Swept: base + "swept", Rebuild: base + gateName, Signals: base + "signals",
+		Trimmed: base + "trimmed", Readers: base + "readers", base: base,
 	}
 }
 

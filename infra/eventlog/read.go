@@ -120,7 +120,7 @@ func entries(list []any) []Entry {
 }
 
 func decode(id string, values []any) Entry {
-	e, err := events.Decode(id, func(field string) (string, bool) {
+	return entry(id, func(field string) (string, bool) {
 		for i := 0; i+1 < len(values); i += 2 {
 			if text(values[i]) == field {
 				return text(values[i+1]), true
@@ -128,6 +128,10 @@ func decode(id string, values []any) Entry {
 		}
 		return "", false
 	})
+}
+
+func entry(id string, get func(field string) (string, bool)) Entry {
+	e, err := events.Decode(id, get)
 	if err != nil {
 		e.ID, _ = events.ParseID(id) // Redis wrote it
 	}

@@ -11,9 +11,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/tasklog/tasklog/infra/archive"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/telemetry"
 	"github.com/tasklog/tasklog/services/api"
+	"github.com/tasklog/tasklog/services/archiver"
 	"github.com/tasklog/tasklog/services/projector"
 	"github.com/tasklog/tasklog/services/relay"
 	"github.com/tasklog/tasklog/services/scheduler"
@@ -28,6 +30,8 @@ func configs() []any {
 		telemetry.LogConfig{},
 		telemetry.HealthConfig{},
 		api.DefaultConfig(), scheduler.DefaultConfig(), worker.DefaultConfig(), projector.DefaultConfig(), relay.DefaultConfig(),
+		archiver.DefaultConfig(),
+		archive.Retention{},
 	}
 }
 

@@ -106,6 +106,13 @@ func (h *house) devStages(ctx context.Context, redis *devredis.Server, noWorker 
 		return nil, "", err
 	}
 	last := []service{schedule, project}
+	if h.settings["TASKLOG_ARCHIVE"] != "" {
+		archive, err := h.archiver(ctx, h.settings["TASKLOG_ARCHIVE"], archiveOptions{})
+		if err != nil {
+			return nil, "", err
+		}
+		last = append(last, archive)
+	}
 	if redis != nil {
 		last = append(last, service{redis.Kind, func(ctx context.Context) error {
 			select {

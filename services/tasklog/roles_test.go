@@ -120,6 +120,7 @@ func TestEveryServiceWorksAsItsOwnUserAndLogsNoPayload(t *testing.T) {
 	start("scheduler", "scheduler")
 	start("worker", "worker", "--handlers", "handlers.yml")
 	start("projector", "projector")
+	start("archiver", "archive", "keep", "--watch", "1s", "--all", "--lag", "1ms")
 	start("relay", "relay", "--to", web.URL+"/hook", "--allow", "127.0.0.1")
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -181,6 +182,9 @@ func TestEveryServiceWorksAsItsOwnUserAndLogsNoPayload(t *testing.T) {
 	if out, err := tasklog(t, dir, env("rebuilder"), "replay", "--state"); err != nil {
 		t.Errorf("replay --state as rebuilder: %v: %s", err, out)
 	}
+	if out, err := tasklog(t, dir, env("archiver"), "archive", "keep", "--all", "--lag", "1ms", "--retain-events", "1", "--retain-bytes", "1"); err != nil {
+		t.Errorf("archive as archiver: %v: %s", err, out)
+	}
 	if list := r.denied(); len(list) != 0 {
 		t.Errorf("Redis refused:\n%s", strings.Join(list, "\n"))
 	}
@@ -206,7 +210,7 @@ var refusal = regexp.MustCompile(`NOPERM|ACL failure|The user executing the scri
 
 func TestNoUserCanDestroyTheLogOrReachOtherKeys(t *testing.T) {
 	r := buildRoles(t)
-	if want := []string{"api", "scheduler", "worker", "projector", "relay", "rebuilder", "readonly"}; !slices.Equal(r.users, want) {
+	if want := []string{"api", "scheduler", "worker", "projector", "relay", "archiver", "rebuilder", "readonly"}; !slices.Equal(r.users, want) {
 		t.Fatalf("users %v, want %v", r.users, want)
 	}
 	for _, user := range r.users {

@@ -68,7 +68,7 @@ func newRoot(p *program) *cobra.Command {
 		}},
 		{"use", []*cobra.Command{
 			p.enqueueCmd(), p.taskCmd(), p.queuesCmd(), p.atCmd(), p.diffCmd(), p.retryCmd(), p.cancelCmd(),
-			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.replayCmd(), p.verifyCmd(),
+			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.replayCmd(), p.verifyCmd(), p.archiveCmd(),
 		}},
 		{"", []*cobra.Command{p.tokenCmd(), p.healthCmd(), p.configCmd(), p.versionCmd()}},
 	} {

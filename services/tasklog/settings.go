@@ -32,6 +32,8 @@ type config struct {
 	InsecureRedis bool `env:"TASKLOG_INSECURE_REDIS"`
 	// Handlers is a YAML file with the HTTP targets of `tasklog worker`; see httptarget.
 	Handlers string `env:"TASKLOG_HANDLERS"`
+	// Archive is the folder or bucket of the log's archive. Empty means that there is none.
+	Archive string `env:"TASKLOG_ARCHIVE" usage:"where the archive of the log is: a folder, or a URL such as s3://bucket"`
 }
 
 func (c config) withDefaults() config {
