@@ -53,6 +53,7 @@ type Log struct {
 	meta   string // key of what is fixed at the first use
 	parts  []Partition
 	labels labels
+	older  Older         // nil when none is attached
 	kept   time.Duration // how long the row of a task stays after its end
 
 	requests, starts, finishes groups // by partition, and queue where the script takes one

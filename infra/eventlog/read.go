@@ -24,8 +24,17 @@ type Entry struct {
 // Redis cannot be asked to end a wait.
 const MaxBlock = 2 * time.Second
 
-// Range returns at most n entries of a partition after an id and not after until, oldest first.
+// Range returns at most n entries of a partition after an id and not after until, oldest first. Fewer than n
+// means that there are no more.
 func (l *Log) Range(ctx context.Context, p Partition, after, until events.ID, n int) ([]Entry, error) {
+	if l.older != nil {
+		return l.across(ctx, p, after, until, n)
+	}
+	return l.stream(ctx, p, after, until, n)
+}
+
+// stream is Range of what is in the stream.
+func (l *Log) stream(ctx context.Context, p Partition, after, until events.ID, n int) ([]Entry, error) {
 	v, err := l.conn.View.Do(ctx, "XRANGE", p.Events, "("+after.String(), until.String(), "COUNT", n).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("read %s after %s: %w", p.Events, after, err)
@@ -33,7 +42,7 @@ func (l *Log) Range(ctx context.Context, p Partition, after, until events.ID, n 
 	return entries(v), nil
 }
 
-// RangeBack returns at most n entries of a partition before an id, newest first.
+// RangeBack returns at most n entries of the stream of a partition before an id, newest first.
 func (l *Log) RangeBack(ctx context.Context, p Partition, before events.ID, n int) ([]Entry, error) {
 	v, err := l.conn.View.Do(ctx, "XREVRANGE", p.Events, "("+before.String(), "-", "COUNT", n).Slice()
 	if err != nil {
@@ -60,10 +69,25 @@ func (l *Log) Follow(ctx context.Context, p Partition, after events.ID, n int, b
 	for _, stream := range cmd.Val() {
 		if pair, ok := stream.([]any); ok && len(pair) == 2 {
 			list, _ := pair[1].([]any)
-			return entries(list), nil
+			return l.followed(ctx, p, after, n, entries(list))
 		}
 	}
 	return nil, nil
+}
+
+// followed returns what follows after an id, when the stream had some entries: it may have lost earlier ones.
+func (l *Log) followed(ctx context.Context, p Partition, after events.ID, n int, have []Entry) ([]Entry, error) {
+	if l.older == nil {
+		return have, nil
+	}
+	trimmed, _, err := l.Trimmed(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("follow %s after %s: %w", p.Events, after, err)
+	}
+	if trimmed.Compare(after) <= 0 {
+		return have, nil
+	}
+	return l.across(ctx, p, after, events.MaxID, n)
 }
 
 // Last returns the id of the newest entry of a partition, or the zero ID.
@@ -80,7 +104,8 @@ func (l *Log) Len(ctx context.Context, p Partition) (int64, error) {
 	return l.conn.View.XLen(ctx, p.Events).Result()
 }
 
-// Removed returns how many entries of a partition were removed from it; 0 where this Redis does not say.
+// Removed returns how many entries of a partition are gone, from its stream and not to where an attached archive
+// has them; 0 where this Redis does not say.
 func (l *Log) Removed(ctx context.Context, p Partition) (int64, error) {
 	info, err := l.conn.View.Do(ctx, "XINFO", "STREAM", p.Events).Slice()
 	if err != nil && strings.HasPrefix(err.Error(), "ERR no such key") {
@@ -98,7 +123,11 @@ func (l *Log) Removed(ctx context.Context, p Partition) (int64, error) {
 			added, _ = info[i+1].(int64)
 		}
 	}
-	return max(0, added-length), nil
+	_, archived, err := l.Archived(ctx, p)
+	if err != nil {
+		return 0, fmt.Errorf("ask about %s: %w", p.Events, err)
+	}
+	return max(0, added-length-archived), nil
 }
 
 // Now returns Redis' clock.
@@ -188,7 +217,7 @@ func (l *Log) Tasks(ctx context.Context, p Partition, ids []string) ([]events.Ta
 // wrongType reports that a key holds something else than what we put there.
 func wrongType(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
 
-// History returns every event of a task, in order, as far as the log still holds them.
+// History returns every event of a task, in order, as far as the log still holds them, or what is attached to it.
 func (l *Log) History(ctx context.Context, t events.Task) ([]Entry, error) {
 	p := l.Of(t.ID)
 	cmds, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -201,10 +230,18 @@ func (l *Log) History(ctx context.Context, t events.Task) ([]Entry, error) {
 		return nil, fmt.Errorf("read the events of task %s: %w", t.ID, err)
 	}
 	history := make([]Entry, 0, len(cmds))
-	for _, cmd := range cmds {
+	for i, cmd := range cmds {
 		list, err := cmd.(*redis.Cmd).Slice()
 		if err != nil {
 			return nil, fmt.Errorf("read the events of task %s: %w", t.ID, err)
+		}
+		if len(list) == 0 && l.older != nil {
+			older, err := l.older.Range(ctx, p.N, t.Events[i].Prev(), t.Events[i], 1)
+			if err != nil {
+				return nil, fmt.Errorf("read the events of task %s: %w", t.ID, err)
+			}
+			history = append(history, older...)
+			continue
 		}
 		history = append(history, entries(list)...)
 	}

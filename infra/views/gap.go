@@ -31,6 +31,13 @@ func (s *Store) NoteGap(ctx context.Context, f *Fold) (int64, error) {
 			}
 		}
 	}
+	mark, _, err := s.log.Archived(ctx, f.part)
+	if err != nil {
+		return 0, fmt.Errorf("look for a gap in partition %d: %w", f.part.N, err)
+	}
+	if f.Checkpoint.Compare(mark) < 0 {
+		return 0, nil // it still reads what is in the archive
+	}
 	unread := length // of what is still there: at the most
 	if end == f.Checkpoint {
 		unread = 0

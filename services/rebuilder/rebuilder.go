@@ -51,7 +51,7 @@ type ErrTrimmed struct {
 // Error says what can be done.
 func (e *ErrTrimmed) Error() string {
 	return fmt.Sprintf("partition %d: %d entries were removed from the log, and tasks that began there cannot be made again: "+
-		"--lossy keeps the rows that these have, and makes all others again", e.Partition, e.Entries)
+		"name the archive that has them with --archive or TASKLOG_ARCHIVE; --lossy keeps the rows that these have, and makes all others again", e.Partition, e.Entries)
 }
 
 // Run makes the state of every partition again. After an error, or when ctx ends, partitions that were not

@@ -7,7 +7,6 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -157,20 +156,17 @@ func (p *program) fold(ctx context.Context, log *eventlog.Log, until events.ID) 
 
 // covers returns an error when the log begins after an instant, and warns when older entries were removed from it.
 func (p *program) covers(ctx context.Context, log *eventlog.Log, part eventlog.Partition, until events.ID) error {
-	info, err := log.Conn().View.XInfoStream(ctx, part.Events).Result()
-	if err != nil && strings.HasPrefix(err.Error(), "ERR no such key") {
-		return nil // nobody asked for anything yet
+	removed, err := log.Removed(ctx, part)
+	if err != nil || removed == 0 {
+		return err
 	}
+	first, err := log.Range(ctx, part, events.ID{}, events.MaxID, 1)
 	if err != nil {
-		return fmt.Errorf("look where the log of partition %d begins: %w", part.N, err)
+		return err
 	}
-	removed := info.EntriesAdded - info.Length
-	if removed <= 0 {
-		return nil // the embedded Redis does not count what was added
-	}
-	if first, err := events.ParseID(info.FirstEntry.ID); err == nil && first.Compare(until) > 0 {
-		return fmt.Errorf("partition %d: %d entries were removed, and what is left begins at %s (%s): that instant cannot be told any more",
-			part.N, removed, first, wire.Stamp(first.Ms))
+	if len(first) > 0 && first[0].ID.Compare(until) > 0 {
+		return fmt.Errorf("partition %d: %d entries were removed, and what is left begins at %s (%s): that instant cannot be told, "+
+			"unless they are in an archive that TASKLOG_ARCHIVE or --archive names", part.N, removed, first[0].ID, wire.Stamp(first[0].ID.Ms))
 	}
 	p.warn(fmt.Errorf("partition %d: %d entries were removed from the log: what they told is not counted", part.N, removed))
 	return nil

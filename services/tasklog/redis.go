@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tasklog/tasklog/infra/archive"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/pause"
 	"github.com/tasklog/tasklog/services/client"
@@ -136,6 +137,11 @@ func (p *program) openLog(ctx context.Context, conn *eventlog.Conn) (*eventlog.L
 	if err != nil {
 		shut()
 		return nil, nil, err
+	}
+	if at := p.settings["TASKLOG_ARCHIVE"]; at != "" {
+		old := &olderLog{open: func(ctx context.Context) (*archive.Archive, error) { return p.openArchive(ctx, at, archive.Open) }}
+		log.Attach(old)
+		return log, func() { shut(); old.close() }, nil
 	}
 	return log, shut, nil
 }

@@ -47,6 +47,7 @@ func newRoot(p *program) *cobra.Command {
 	flags.String("prefix", "", `what stands before every key (default "tasklog")`)
 	flags.Int("partitions", 0, "streams of the log, fixed at the first use (default 1)")
 	flags.String("data", "", `folder of the development Redis (default "data")`)
+	flags.String("archive", "", "folder or URL of the archive that old events are read from")
 	flags.String("log-level", "", "debug, info, warn or error (default info)")
 	flags.String("log-format", "", "text or json (default text on a terminal)")
 	flags.Bool("insecure-redis", false, "let services run on a Redis that may forget tasks")
@@ -55,6 +56,7 @@ func newRoot(p *program) *cobra.Command {
 	names(flags, "prefix", "TASKLOG_PREFIX")
 	names(flags, "partitions", "TASKLOG_PARTITIONS")
 	names(flags, "data", "TASKLOG_DATA")
+	names(flags, "archive", "TASKLOG_ARCHIVE")
 	names(flags, "log-level", "TASKLOG_LOG_LEVEL")
 	names(flags, "log-format", "TASKLOG_LOG_FORMAT")
 

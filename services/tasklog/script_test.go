@@ -99,7 +99,7 @@ func command(ts *testscript.TestScript, args []string) *exec.Cmd {
 	cmd := exec.Command(name, args[1:]...) //nolint:noctx // scripts end what they start
 	cmd.Dir = ts.Getenv("WORK")
 	for _, v := range []string{
-		"PATH", "WORK", "HOME", "TMPDIR", "TASKLOG_REDIS_URL", "TASKLOG_PREFIX", "TASKLOG_ADDR", "TASKLOG_PARTITIONS",
+		"PATH", "WORK", "HOME", "TMPDIR", "TASKLOG_REDIS_URL", "TASKLOG_PREFIX", "TASKLOG_ADDR", "TASKLOG_PARTITIONS", "TASKLOG_ARCHIVE",
 		"TASKLOG_REDIS_WAIT", "TASKLOG_MAX_PAYLOAD", "GORACE",
 	} {
 		if value := ts.Getenv(v); value != "" {

@@ -89,6 +89,7 @@ func (v *partition) note(format string, args ...any) {
 // stream is what Redis knows of the log itself.
 type stream struct {
 	length  int64
+	older   int64 // entries that are in an archive instead
 	added   int64 // entries that there ever were; -1: this Redis does not say
 	first   events.ID
 	last    events.ID
@@ -100,12 +101,15 @@ func (s stream) removed() int64 {
 	if s.added < 0 {
 		return 0
 	}
-	return s.added - s.length
+	return max(0, s.added-s.length-s.older)
 }
 
 // look asks Redis about the log. A log that nobody wrote to yet is empty.
 func (v *partition) look(ctx context.Context) (s stream, err error) {
 	s.added = -1
+	if _, s.older, err = v.log.Archived(ctx, v.part); err != nil {
+		return s, err
+	}
 	info, err := v.rdb.Do(ctx, "XINFO", "STREAM", v.part.Events).Slice()
 	if err != nil && strings.HasPrefix(err.Error(), "ERR no such key") {
 		return stream{}, nil
@@ -181,7 +185,7 @@ func (v *partition) follow(ctx context.Context, until events.ID, tell bool) erro
 			v.apply(e)
 		}
 		if tell {
-			v.cfg.Progress("reading", min(v.audit.Read(), v.begin.length), v.begin.length)
+			v.cfg.Progress("reading", min(v.audit.Read(), v.begin.length+v.begin.older), v.begin.length+v.begin.older)
 		}
 	}
 	return nil

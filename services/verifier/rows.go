@@ -151,13 +151,12 @@ func (v *partition) forgotten(t audit.Summary) bool {
 // named calls f with the tasks of some events.
 func (v *partition) named(ctx context.Context, entries []events.ID, f func(task string)) error {
 	for _, id := range entries {
-		found, err := v.rdb.XRange(ctx, v.part.Events, id.String(), id.String()).Result()
+		found, err := v.log.Range(ctx, v.part, id.Prev(), id, 1)
 		if err != nil {
 			return err
 		}
 		for _, e := range found {
-			task, _ := e.Values[events.FieldTask].(string)
-			f(task)
+			f(e.Task)
 		}
 	}
 	return nil

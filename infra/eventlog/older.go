@@ -1,0 +1,74 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tasklog/tasklog/events"
+)
+
+// Older has entries that left the stream: an archive.
+type Older interface {
+	// Range returns at most n entries of a partition after an id and not after until, oldest first. Fewer than n
+	// means that there are no more. An error is of what was asked for, and stops nothing else.
+	Range(ctx context.Context, partition int, after, until events.ID, n int) ([]Entry, error)
+	// End returns the id of the last entry of a partition, or the zero ID, and how many there are.
+	End(ctx context.Context, partition int) (events.ID, int64, error)
+}
+
+// Attach makes the log one with what left its streams: Range, Follow and History then take what lies at or
+// before the id up to which a stream was trimmed from there. It is for before the log is used.
+func (l *Log) Attach(o Older) { l.older = o }
+
+// across is Range over both. The stream is read before it is asked up to where it was trimmed: what a trim
+// took in between is then known to be missing, and read again from where it is.
+func (l *Log) across(ctx context.Context, p Partition, after, until events.ID, n int) ([]Entry, error) {
+	mark := events.ID{} // up to which entries are read from the older ones
+	for {
+		var read []Entry
+		from := after
+		if after.Compare(mark) < 0 {
+			older, err := l.older.Range(ctx, p.N, after, earlier(until, mark), n)
+			if err != nil || len(older) >= n || until.Compare(mark) <= 0 {
+				return older, err
+			}
+			read, from = older, mark
+		}
+		rest, err := l.stream(ctx, p, from, until, n-len(read))
+		if err != nil {
+			return nil, err
+		}
+		trimmed, _, err := l.Trimmed(ctx, p)
+		if err != nil {
+			return nil, fmt.Errorf("read %s after %s: %w", p.Events, after, err)
+		}
+		if trimmed.Compare(from) <= 0 {
+			return append(read, rest...), nil
+		}
+		mark = trimmed
+	}
+}
+
+func earlier(a, b events.ID) events.ID {
+	if b.Compare(a) < 0 {
+		return b
+	}
+	return a
+}
+
+// Archived returns the id up to which entries of a partition left its stream and are among the older ones,
+// and how many these are; the zero ID and 0 when there are none, or nothing is attached.
+func (l *Log) Archived(ctx context.Context, p Partition) (events.ID, int64, error) {
+	if l.older == nil {
+		return events.ID{}, 0, nil
+	}
+	mark, n, err := l.Trimmed(ctx, p)
+	if err != nil || n == 0 {
+		return events.ID{}, 0, err
+	}
+	end, _, err := l.older.End(ctx, p.N)
+	if err != nil || end.Compare(mark) < 0 {
+		return events.ID{}, 0, err
+	}
+	return mark, n, nil
+}
