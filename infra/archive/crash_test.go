@@ -1,16 +1,12 @@
 package archive_test
 
 import (
-	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/tasklog/tasklog/infra/crashpoint"
+	"github.com/tasklog/tasklog/infra/crashpoint/crashtest"
 	"github.com/tasklog/tasklog/infra/testredis"
 )
 
@@ -53,32 +49,11 @@ func check(err error) {
 }
 `
 
-// built returns the program, built with its crash points.
-func built(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp(".", "_program-") //nolint:usetesting // it must lie in the module, which it imports
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	source, binary := filepath.Join(dir, "main.go"), filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(source, []byte(program), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "chaos", "-o", binary, source).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return binary
-}
-
 // died runs the program, which must die at a point.
 func died(t *testing.T, binary, at string, args ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.Env = append(os.Environ(), crashpoint.Variable+"="+at)
-	out, err := cmd.CombinedOutput()
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || !strings.Contains(string(out), crashpoint.Last) {
+	out, err := crashtest.Run(t, binary, at, args...)
+	if !crashtest.Killed(err) || !strings.Contains(out, crashpoint.Last) {
 		t.Fatalf("%s: it did not die there: %v\n%s", at, err, out)
 	}
 }
@@ -89,7 +64,7 @@ func TestAnArchiverThatIsKilledAnywhereLeavesNoTraceAfterTheNextRun(t *testing.T
 	alone := t.TempDir()
 	write(t, create(t, alone), log, small)
 	want := files(t, alone)
-	binary := built(t)
+	binary := crashtest.Build(t, "chaos", program)
 	for _, point := range []crashpoint.Point{
 		crashpoint.ArchiveSegmentWritten, crashpoint.ArchiveParquetWritten, crashpoint.ArchiveBeforeManifest, crashpoint.ArchiveAfterManifest,
 	} {

@@ -12,6 +12,7 @@ import (
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/archive"
 	"github.com/tasklog/tasklog/infra/crashpoint"
+	"github.com/tasklog/tasklog/infra/crashpoint/crashtest"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/testredis"
 )
@@ -201,7 +202,7 @@ func TestWithoutAnArchiveTheEventsOfTasksWithARowStay(t *testing.T) {
 
 func TestATrimThatIsKilledIsGoneOnWith(t *testing.T) {
 	url := testredis.Start(t).URL()
-	binary := built(t)
+	binary := crashtest.Build(t, "chaos", program)
 	for _, point := range []string{string(crashpoint.ArchiveBeforeTrim), string(crashpoint.ArchiveAfterTrim), fmt.Sprint(crashpoint.ArchiveAfterTrim, ":2")} {
 		log := testredis.Open(t, url, 1)
 		p := log.Partitions()[0]

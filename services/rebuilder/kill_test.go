@@ -3,15 +3,12 @@ package rebuilder_test
 import (
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/crashpoint"
+	"github.com/tasklog/tasklog/infra/crashpoint/crashtest"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/services/rebuilder"
@@ -41,24 +38,6 @@ func main() {
 	fmt.Println(err)
 }
 `
-
-// build makes the program, with its crash points.
-func build(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp(".", "_program-") //nolint:usetesting // it must lie in the module, which it imports
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	source, binary := filepath.Join(dir, "main.go"), filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(source, []byte(program), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "chaos", "-o", binary, source).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return binary
-}
 
 // busy returns a log in which tasks stand in every state.
 func busy(t *testing.T) (*house, string) {
@@ -101,17 +80,14 @@ func busy(t *testing.T) (*house, string) {
 }
 
 func TestARebuildThatIsKilledLeavesNothingDecidedAndTheNextOneMakesTheSame(t *testing.T) {
-	binary := build(t)
+	binary := crashtest.Build(t, "chaos", program)
 	for _, point := range crashpoint.RebuildPoints {
 		t.Run(string(point), func(t *testing.T) {
 			h, url := busy(t)
 			before, ends := h.state(t.Context())
 			h.lose(t.Context())
-			cmd := exec.CommandContext(t.Context(), binary, url)
-			cmd.Env = append(os.Environ(), crashpoint.Variable+"="+string(point))
-			out, err := cmd.CombinedOutput()
-			exit, ok := errors.AsType[*exec.ExitError](err)
-			if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			out, err := crashtest.Run(t, binary, string(point), url)
+			if !crashtest.Killed(err) {
 				t.Fatalf("it ended with %v: %s", err, out)
 			}
 			shut := 0
