@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strconv"
+	"strings"
 )
 
 // gateName is the last part of Partition.Rebuild.
@@ -56,11 +57,20 @@ func (p Partition) Due(queue string) string { return p.base + "due:" + queue }
 // View is the key of a projection.
 func (p Partition) View(name string) string { return p.base + "view:" + name }
 
+// glob escapes what SCAN takes for a pattern.
+var glob = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
+
+// Pattern is the pattern, for SCAN, of the partition's keys whose names go on with a word.
+func (p Partition) Pattern(word string) string { return glob.Replace(p.base+word) + "*" }
+
 // Of returns the partition that a task lives in: the CRC-32 (IEEE) of its id, modulo the number
 // of partitions.
 func (l *Log) Of(task string) Partition {
-	return l.parts[crc32.ChecksumIEEE([]byte(task))%uint32(len(l.parts))]
+	return l.parts[home(task)%uint32(len(l.parts))]
 }
+
+// home is what, modulo the number of partitions, is the one that a task lives in.
+func home(task string) uint32 { return crc32.ChecksumIEEE([]byte(task)) }
 
 // Partitions returns all partitions, in order.
 func (l *Log) Partitions() []Partition { return l.parts }

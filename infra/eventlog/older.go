@@ -56,19 +56,28 @@ func earlier(a, b events.ID) events.ID {
 	return a
 }
 
-// Archived returns the id up to which entries of a partition left its stream and are among the older ones,
-// and how many these are; the zero ID and 0 when there are none, or nothing is attached.
-func (l *Log) Archived(ctx context.Context, p Partition) (events.ID, int64, error) {
+// Behind reports whether what follows an id is to be read from the older ones. It asks nothing of these.
+func (l *Log) Behind(ctx context.Context, p Partition, after events.ID) (bool, error) {
 	if l.older == nil {
-		return events.ID{}, 0, nil
+		return false, nil
+	}
+	trimmed, _, err := l.Trimmed(ctx, p)
+	return after.Compare(trimmed) < 0, err
+}
+
+// Archived returns how many entries of a partition left its stream and are among the older ones; 0 when nothing
+// is attached.
+func (l *Log) Archived(ctx context.Context, p Partition) (int64, error) {
+	if l.older == nil {
+		return 0, nil
 	}
 	mark, n, err := l.Trimmed(ctx, p)
 	if err != nil || n == 0 {
-		return events.ID{}, 0, err
+		return 0, err
 	}
 	end, _, err := l.older.End(ctx, p.N)
 	if err != nil || end.Compare(mark) < 0 {
-		return events.ID{}, 0, err
+		return 0, err
 	}
-	return mark, n, nil
+	return n, nil
 }

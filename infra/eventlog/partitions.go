@@ -3,7 +3,6 @@ package eventlog
 import (
 	"context"
 	"fmt"
-	"hash/crc32"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -57,7 +56,7 @@ func unfixed(ctx context.Context, conn *Conn, cfg Config) (int, error) {
 			return 0, err
 		}
 		for _, task := range tasks {
-			homes[crc32.ChecksumIEEE([]byte(task))] = uint32(n)
+			homes[home(task)] = uint32(n)
 		}
 	}
 	if streams == 0 {

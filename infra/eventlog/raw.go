@@ -34,9 +34,9 @@ func (r Raw) get(field string) (string, bool) {
 // Raw returns at most n entries of the stream of a partition after an id and not after until, oldest
 // first, as they are: for a copy that loses nothing.
 func (l *Log) Raw(ctx context.Context, p Partition, after, until events.ID, n int) ([]Raw, error) {
-	v, err := l.conn.View.Do(ctx, "XRANGE", p.Events, "("+after.String(), until.String(), "COUNT", n).Slice()
+	v, err := l.xrange(ctx, p, after, until, n)
 	if err != nil {
-		return nil, fmt.Errorf("read %s after %s: %w", p.Events, after, err)
+		return nil, err
 	}
 	out := make([]Raw, 0, len(v))
 	for _, item := range v {

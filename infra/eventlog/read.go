@@ -35,11 +35,17 @@ func (l *Log) Range(ctx context.Context, p Partition, after, until events.ID, n 
 
 // stream is Range of what is in the stream.
 func (l *Log) stream(ctx context.Context, p Partition, after, until events.ID, n int) ([]Entry, error) {
+	v, err := l.xrange(ctx, p, after, until, n)
+	return entries(v), err
+}
+
+// xrange returns at most n entries of the stream of a partition after an id and not after until, as Redis sends them.
+func (l *Log) xrange(ctx context.Context, p Partition, after, until events.ID, n int) ([]any, error) {
 	v, err := l.conn.View.Do(ctx, "XRANGE", p.Events, "("+after.String(), until.String(), "COUNT", n).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("read %s after %s: %w", p.Events, after, err)
 	}
-	return entries(v), nil
+	return v, nil
 }
 
 // RangeBack returns at most n entries of the stream of a partition before an id, newest first.
@@ -77,14 +83,11 @@ func (l *Log) Follow(ctx context.Context, p Partition, after events.ID, n int, b
 
 // followed returns what follows after an id, when the stream had some entries: it may have lost earlier ones.
 func (l *Log) followed(ctx context.Context, p Partition, after events.ID, n int, have []Entry) ([]Entry, error) {
-	if l.older == nil {
-		return have, nil
-	}
-	trimmed, _, err := l.Trimmed(ctx, p)
+	behind, err := l.Behind(ctx, p, after)
 	if err != nil {
 		return nil, fmt.Errorf("follow %s after %s: %w", p.Events, after, err)
 	}
-	if trimmed.Compare(after) <= 0 {
+	if !behind {
 		return have, nil
 	}
 	return l.across(ctx, p, after, events.MaxID, n)
@@ -102,32 +105,6 @@ func (l *Log) Last(ctx context.Context, p Partition) (events.ID, error) {
 // Len returns how many entries a partition holds.
 func (l *Log) Len(ctx context.Context, p Partition) (int64, error) {
 	return l.conn.View.XLen(ctx, p.Events).Result()
-}
-
-// Removed returns how many entries of a partition are gone, from its stream and not to where an attached archive
-// has them; 0 where this Redis does not say.
-func (l *Log) Removed(ctx context.Context, p Partition) (int64, error) {
-	info, err := l.conn.View.Do(ctx, "XINFO", "STREAM", p.Events).Slice()
-	if err != nil && strings.HasPrefix(err.Error(), "ERR no such key") {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("ask about %s: %w", p.Events, err)
-	}
-	length, added := int64(0), int64(-1)
-	for i := 0; i+1 < len(info); i += 2 {
-		switch info[i] {
-		case "length":
-			length, _ = info[i+1].(int64)
-		case "entries-added":
-			added, _ = info[i+1].(int64)
-		}
-	}
-	_, archived, err := l.Archived(ctx, p)
-	if err != nil {
-		return 0, fmt.Errorf("ask about %s: %w", p.Events, err)
-	}
-	return max(0, added-length-archived), nil
 }
 
 // Now returns Redis' clock.

@@ -18,9 +18,8 @@ const sweepPage = 1000 // keys that Redis looks at in one call
 // Redis, a page at a time, so it is for after a reset only.
 func (s *Store) Sweep(ctx context.Context, p eventlog.Partition, generation int64) error {
 	prefix := p.View("tasks:")
-	glob := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(prefix) + "*"
 	for cursor := uint64(0); ; {
-		keys, next, err := s.rdb.Scan(ctx, cursor, glob, sweepPage).Result()
+		keys, next, err := s.rdb.Scan(ctx, cursor, p.Pattern("view:tasks:"), sweepPage).Result()
 		if err != nil {
 			return fmt.Errorf("sweep old views of partition %d: %w", p.N, err)
 		}

@@ -3,7 +3,6 @@ package rebuilder
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -69,12 +68,11 @@ const scanPage = 1000 // keys
 
 // scan calls f with the keys of the partition that begin with some word, a page at a time.
 func (r *rebuild) scan(ctx context.Context, word string, f func(keys []string) error) error {
-	glob := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(r.base()+word) + "*"
 	for cursor := uint64(0); ; {
 		var keys []string
 		var next uint64
 		err := again(ctx, func() (err error) {
-			keys, next, err = r.rdb.Scan(ctx, cursor, glob, scanPage).Result()
+			keys, next, err = r.rdb.Scan(ctx, cursor, r.part.Pattern(word), scanPage).Result()
 			return err
 		})
 		if err != nil {
@@ -90,8 +88,6 @@ func (r *rebuild) scan(ctx context.Context, word string, f func(keys []string) e
 		}
 	}
 }
-
-func (r *rebuild) base() string { return strings.TrimSuffix(r.part.Task(""), "task:") }
 
 // clear removes what is made again. The leases stay for now, for what they say of the ends of running attempts.
 func (r *rebuild) clear(ctx context.Context) error {

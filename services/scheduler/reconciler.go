@@ -89,7 +89,7 @@ func (s *Scheduler) confirm(ctx context.Context) {
 func (s *Scheduler) reconcilePage(ctx context.Context, p eventlog.Partition, now *pass) error {
 	view := s.log.Conn().View
 	prefix := p.Task("")
-	keys, cursor, err := view.Scan(ctx, now.cursor, escapeGlob(prefix)+"*", eventlog.MaxItems).Result()
+	keys, cursor, err := view.Scan(ctx, now.cursor, p.Pattern("task:"), eventlog.MaxItems).Result()
 	if err != nil {
 		return err
 	}
@@ -132,9 +132,4 @@ func (s *Scheduler) reconcilePage(ctx context.Context, p eventlog.Partition, now
 	}
 	now.cursor = cursor
 	return nil
-}
-
-// escapeGlob makes a pattern of SCAN out of a literal.
-func escapeGlob(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
 }

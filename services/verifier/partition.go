@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -56,7 +55,7 @@ func (v *partition) run(ctx context.Context) error {
 	if err := v.prepare(ctx); err != nil {
 		return err
 	}
-	if err := v.follow(ctx, v.begin.last, true); err != nil {
+	if err := v.follow(ctx, v.begin.Last, true); err != nil {
 		return err
 	}
 	v.whole(ctx)
@@ -86,68 +85,32 @@ func (v *partition) note(format string, args ...any) {
 	v.notes = append(v.notes, fmt.Sprintf(format, args...))
 }
 
-// stream is what Redis knows of the log itself.
+// stream is what is known of the log itself.
 type stream struct {
-	length  int64
-	older   int64 // entries that are in an archive instead
-	added   int64 // entries that there ever were; -1: this Redis does not say
-	first   events.ID
-	last    events.ID
-	deleted events.ID // the newest one that XDEL removed
+	eventlog.Info
+	older int64 // entries that are in an archive instead
 }
 
 // removed is how many entries are gone.
-func (s stream) removed() int64 {
-	if s.added < 0 {
-		return 0
-	}
-	return max(0, s.added-s.length-s.older)
-}
+func (s stream) removed() int64 { return max(0, s.Added-s.Length-s.older) }
 
-// look asks Redis about the log. A log that nobody wrote to yet is empty.
+// look asks about the log.
 func (v *partition) look(ctx context.Context) (s stream, err error) {
-	s.added = -1
-	if _, s.older, err = v.log.Archived(ctx, v.part); err != nil {
+	if s.Info, err = v.log.Info(ctx, v.part); err != nil {
 		return s, err
 	}
-	info, err := v.rdb.Do(ctx, "XINFO", "STREAM", v.part.Events).Slice()
-	if err != nil && strings.HasPrefix(err.Error(), "ERR no such key") {
-		return stream{}, nil
-	}
-	if err != nil {
-		return s, err
-	}
-	for i := 0; i+1 < len(info); i += 2 {
-		var into *events.ID
-		switch info[i] {
-		case "length":
-			s.length, _ = info[i+1].(int64)
-		case "entries-added":
-			s.added, _ = info[i+1].(int64)
-		case "recorded-first-entry-id":
-			into = &s.first
-		case "last-generated-id":
-			into = &s.last
-		case "max-deleted-entry-id":
-			into = &s.deleted
-		}
-		if id, ok := info[i+1].(string); ok && into != nil {
-			if *into, err = events.ParseID(id); err != nil {
-				return s, err
-			}
-		}
-	}
-	return s, nil
+	s.older, err = v.log.Archived(ctx, v.part)
+	return s, err
 }
 
 // whole judges whether something was removed from within the log.
 func (v *partition) whole(context.Context) {
-	if v.begin.added < 0 {
+	if v.begin.Added < 0 {
 		v.note("this Redis does not say whether entries were removed from the log")
 		return
 	}
-	if v.begin.length > 0 {
-		v.audit.Check(audit.Whole, v.begin.deleted, v.begin.deleted.Compare(v.begin.first) < 0,
+	if v.begin.Length > 0 {
+		v.audit.Check(audit.Whole, v.begin.Deleted, v.begin.Deleted.Compare(v.begin.First) < 0,
 			"an entry was deleted, and older ones are there")
 	}
 	if n := v.begin.removed(); n > 0 {
@@ -185,7 +148,7 @@ func (v *partition) follow(ctx context.Context, until events.ID, tell bool) erro
 			v.apply(e)
 		}
 		if tell {
-			v.cfg.Progress("reading", min(v.audit.Read(), v.begin.length+v.begin.older), v.begin.length+v.begin.older)
+			v.cfg.Progress("reading", min(v.audit.Read(), v.begin.Length+v.begin.older), v.begin.Length+v.begin.older)
 		}
 	}
 	return nil

@@ -47,12 +47,11 @@ const scanPage = 1000 // keys
 // rows holds every row against the log, and finds the queues that have keys.
 func (v *partition) rows(ctx context.Context, s *suspects) error {
 	base := strings.TrimSuffix(v.part.Task(""), "task:")
-	glob := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(base) + "*"
 	v.audit.Unmark()
 	tasks := v.audit.Tasks()
 	v.cfg.Progress("comparing", 0, tasks)
 	for cursor := uint64(0); ; {
-		keys, next, err := v.rdb.Scan(ctx, cursor, glob, scanPage).Result()
+		keys, next, err := v.rdb.Scan(ctx, cursor, v.part.Pattern(""), scanPage).Result()
 		if err != nil {
 			return err
 		}
@@ -113,7 +112,7 @@ func (v *partition) page(ctx context.Context, ids []string, s *suspects) error {
 // older reports that a row is of a task whose events were all removed from the log.
 func (v *partition) older(id string, fields map[string]string) bool {
 	t, err := eventlog.Row(id, fields)
-	return err == nil && v.begin.removed() > 0 && t.Events[len(t.Events)-1].Compare(v.begin.first) < 0
+	return err == nil && v.begin.removed() > 0 && t.Events[len(t.Events)-1].Compare(v.begin.First) < 0
 }
 
 // missing suspects the tasks that have no row.
