@@ -22,8 +22,10 @@ type source struct {
 // After implements projections.Source. It ends at the end that the log has when it gets there.
 func (s source) After(ctx context.Context, checkpoint events.ID) iter.Seq2[events.Event, error] {
 	return func(yield func(events.Event, error) bool) {
-		for {
-			entries, err := s.log.Range(ctx, s.part, checkpoint, events.MaxID, sourcePage)
+		read := func(ctx context.Context, after events.ID) ([]eventlog.Entry, error) {
+			return s.log.Range(ctx, s.part, after, events.MaxID, sourcePage)
+		}
+		for entries, err := range eventlog.ReadAhead(ctx, checkpoint, sourcePage, read) {
 			if err != nil {
 				yield(events.Event{}, err)
 				return
@@ -32,10 +34,6 @@ func (s source) After(ctx context.Context, checkpoint events.ID) iter.Seq2[event
 				if !yield(e.Event, e.Err) {
 					return
 				}
-				checkpoint = e.ID
-			}
-			if len(entries) < sourcePage {
-				return
 			}
 		}
 	}

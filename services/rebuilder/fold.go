@@ -2,7 +2,6 @@ package rebuilder
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -25,14 +24,19 @@ var readPage = 1000
 func (r *rebuild) fold(ctx context.Context) error {
 	fold := rows.New(r.cfg.Memory)
 	stored := r.cfg.Lossy // there are rows outside of the fold
-	pages, stop := r.pages(ctx)
-	defer stop()
-	for page := range pages {
-		if page.err != nil {
-			return page.err
+	read := func(ctx context.Context, after events.ID) (entries []eventlog.Entry, err error) {
+		err = again(ctx, func() (err error) {
+			entries, err = r.log.Range(ctx, r.part, after, events.MaxID, readPage)
+			return err
+		})
+		return entries, err
+	}
+	for entries, err := range eventlog.ReadAhead(ctx, events.ID{}, readPage, read) {
+		if err != nil {
+			return err
 		}
-		list := make([]events.Event, 0, len(page.entries))
-		for _, e := range page.entries {
+		list := make([]events.Event, 0, len(entries))
+		for _, e := range entries {
 			if e.Err != nil {
 				r.sum.Skipped++
 				continue
@@ -47,17 +51,14 @@ func (r *rebuild) fold(ctx context.Context) error {
 		for _, e := range list {
 			fold.Apply(e)
 		}
-		r.sum.Entries += int64(len(page.entries))
-		r.cfg.Progress(int64(len(page.entries)), 0)
+		r.sum.Entries += int64(len(entries))
+		r.cfg.Progress(int64(len(entries)), 0)
 		if fold.Full() {
 			if err := r.store(ctx, fold); err != nil {
 				return err
 			}
 			stored = true
 		}
-	}
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
 	}
 	if err := r.store(ctx, fold); err != nil {
 		return err
@@ -71,46 +72,6 @@ func (r *rebuild) fold(ctx context.Context) error {
 			pipe.SAdd(ctx, r.part.Paused, q)
 		}
 	})
-}
-
-// page is entries that were read ahead.
-type page struct {
-	entries []eventlog.Entry
-	err     error
-}
-
-// pages reads the log ahead of who folds it, until stop is called.
-func (r *rebuild) pages(ctx context.Context) (pages chan page, stop func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	pages = make(chan page, 4)
-	go func() {
-		defer close(pages)
-		for after := (events.ID{}); ; {
-			var p page
-			p.err = again(ctx, func() (err error) {
-				p.entries, err = r.log.Range(ctx, r.part, after, events.MaxID, readPage)
-				return err
-			})
-			if p.err == nil && len(p.entries) == 0 {
-				return
-			}
-			select {
-			case pages <- p:
-			case <-ctx.Done():
-				return
-			}
-			if p.err != nil || len(p.entries) < readPage {
-				return
-			}
-			after = p.entries[len(p.entries)-1].ID
-		}
-	}()
-	return pages, func() {
-		cancel(errors.New("enough was read"))
-		for range pages { // the reader ends when it is heard
-			continue
-		}
-	}
 }
 
 // missing loads the rows that some events need.

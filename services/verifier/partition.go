@@ -2,7 +2,6 @@ package verifier
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -118,33 +117,21 @@ func (v *partition) whole(context.Context) {
 	}
 }
 
-const (
-	readPage = 1000 // entries
-	ahead    = 4    // pages
-)
-
-// page is entries that were read ahead.
-type page struct {
-	entries []eventlog.Entry
-	err     error
-}
+const readPage = 1000 // entries
 
 // follow reads the log to an entry, or to its end where that comes first, and judges it.
 func (v *partition) follow(ctx context.Context, until events.ID, tell bool) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	pages := make(chan page, ahead)
-	go v.read(ctx, until, pages)
-	defer func() {
-		stop(errors.New("enough was read"))
-		for range pages { // the reader ends when it is heard
-			continue
+	if v.at.Compare(until) >= 0 {
+		return nil
+	}
+	read := func(ctx context.Context, after events.ID) ([]eventlog.Entry, error) {
+		return v.log.Range(ctx, v.part, after, until, readPage)
+	}
+	for entries, err := range eventlog.ReadAhead(ctx, v.at, readPage, read) {
+		if err != nil {
+			return err
 		}
-	}()
-	for p := range pages {
-		if p.err != nil {
-			return p.err
-		}
-		for _, e := range p.entries {
+		for _, e := range entries {
 			v.apply(e)
 		}
 		if tell {
@@ -152,24 +139,6 @@ func (v *partition) follow(ctx context.Context, until events.ID, tell bool) erro
 		}
 	}
 	return nil
-}
-
-// read sends the entries behind v.at, and closes pages.
-func (v *partition) read(ctx context.Context, until events.ID, pages chan<- page) {
-	defer close(pages)
-	for after := v.at; after.Compare(until) < 0; {
-		var p page
-		p.entries, p.err = v.log.Range(ctx, v.part, after, until, readPage)
-		select {
-		case pages <- p:
-		case <-ctx.Done():
-			return
-		}
-		if p.err != nil || len(p.entries) < readPage {
-			return
-		}
-		after = p.entries[len(p.entries)-1].ID
-	}
 }
 
 // apply judges the next entry.
