@@ -73,7 +73,10 @@ func TestReadingAheadEndsWithAnErrorAndWhenNobodyReadsOn(t *testing.T) {
 		t.Errorf("a cancelled sequence ends with %v", last)
 	}
 	calls = 0
-	for range eventlog.ReadAhead(t.Context(), events.ID{}, 1, upTo(1<<60, 1, &calls)) {
+	for _, err := range eventlog.ReadAhead(t.Context(), events.ID{}, 1, upTo(1<<60, 1, &calls)) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // goleak tells when the reader stays
 	}
 	if calls == 0 || calls > 7 {
