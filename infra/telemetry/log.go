@@ -29,6 +29,7 @@ func Logger(w io.Writer, level, format string) (*slog.Logger, error) {
 		}
 		opts.Level = l
 	}
+	opts.ReplaceAttr = readable
 	switch format {
 	case "":
 		if IsTerminal(w) {
@@ -41,6 +42,14 @@ func Logger(w io.Writer, level, format string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, &opts)), nil
 	}
 	return nil, fmt.Errorf("log format %q: want text or json", format)
+}
+
+// readable says durations as people do, such as 1.5s: JSON would have them as ns, without a unit.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // IsTerminal reports whether a person reads w.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -47,6 +48,20 @@ func TestLoggerKeepsOneEntryOnOneLine(t *testing.T) {
 		}
 		if format == "" && !json.Valid(out.Bytes()) {
 			t.Errorf("not on a terminal, the log is not JSON: %q", out.String())
+		}
+	}
+}
+
+func TestLoggerSaysDurationsWithTheirUnit(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		var out bytes.Buffer
+		l, err := telemetry.Logger(&out, "", format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.LogAttrs(t.Context(), slog.LevelInfo, "m", slog.Duration("after", 1500*time.Millisecond), slog.Group("g", slog.Duration("d", time.Minute)))
+		if said := out.String(); !strings.Contains(said, "1.5s") || !strings.Contains(said, "1m0s") {
+			t.Errorf("%s: %s", format, said)
 		}
 	}
 }

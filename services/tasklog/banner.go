@@ -21,6 +21,7 @@ type banner struct {
 	stream string           // key of the first partition
 
 	noWorker bool
+	tokens   bool // the API wants one
 }
 
 const bannerText = `Tasklog runs, with everything in one process.
@@ -32,7 +33,7 @@ const bannerText = `Tasklog runs, with everything in one process.
 
 In another terminal, ask for a task, see its events, and see them in Redis:
 
-  curl -s %[2]s/api/tasks -H 'Content-Type: application/json' \
+  curl -s %[2]s/api/tasks%[7]s -H 'Content-Type: application/json' \
     -d '{"taskName":"sendEmail","payload":{"userId":123,"template":"welcome"},"delayMs":5000,"priority":1,"customJobId":"unique-id-123"}'
   %[3]s
   %[4]s XREAD COUNT 100 STREAMS '%[5]s' 0
@@ -50,7 +51,7 @@ const embeddedText = `
 `
 
 func (b banner) print(w io.Writer) error {
-	_, err := fmt.Fprintf(w, bannerText, b.which(), "http://"+b.reachable(), b.tail(), b.cli(), b.stream, b.handlers())
+	_, err := fmt.Fprintf(w, bannerText, b.which(), "http://"+b.reachable(), b.tail(), b.cli(), b.stream, b.handlers(), b.bearer())
 	return err
 }
 
@@ -60,6 +61,14 @@ func (b banner) handlers() string {
 		return "No worker runs here: tasks wait for yours, with TASKLOG_REDIS_URL='" + redacted(b.at) + "'"
 	}
 	return demoHelp
+}
+
+// bearer is what curl needs where the API wants a token.
+func (b banner) bearer() string {
+	if !b.tokens {
+		return ""
+	}
+	return ` -H "Authorization: Bearer $TOKEN"`
 }
 
 // which says which Redis it is.

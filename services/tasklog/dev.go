@@ -70,7 +70,7 @@ func (p *program) dev(ctx context.Context, noWorker bool) error {
 	if err != nil {
 		return err
 	}
-	b := banner{addr: addr, at: at, data: cfg.Data, redis: redis, stream: log.Partitions()[0].Events, noWorker: noWorker}
+	b := banner{addr: addr, at: at, data: cfg.Data, redis: redis, stream: log.Partitions()[0].Events, noWorker: noWorker, tokens: h.settings["TASKLOG_TOKENS"] != ""}
 	if err := b.print(p.stdout); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
@@ -33,6 +35,17 @@ var errSilent = errors.New("said already")
 type unreachableError struct {
 	url string // without its password
 	err error
+}
+
+// away says why a Redis that was asked first cannot be used: one that answers and lets us not in is a setting
+// that is wrong.
+func away(at string, err error) error {
+	var reply redis.Error
+	if errors.As(err, &reply) && !eventlog.Unavailable(err) {
+		return &usageError{fmt.Errorf("redis at %s lets us not in: %w\n"+
+			"Name the user and the password in --redis or TASKLOG_REDIS_URL: redis://user:password@host:6379/0", redacted(at), err)}
+	}
+	return &unreachableError{redacted(at), err}
 }
 
 // Error names the Redis and the ways to another one.

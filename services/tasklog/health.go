@@ -91,7 +91,7 @@ func (p *program) askRedis(ctx context.Context) error {
 	}
 	defer conn.Close() //nolint:errcheck // nothing was asked but PING
 	if err := conn.Ping(ctx); err != nil {
-		return &unreachableError{redacted(at), err}
+		return away(at, err)
 	}
 	return p.verdict(health{Ready: true, What: redacted(at), Says: "it answers"})
 }

@@ -67,7 +67,7 @@ func (p *program) try(ctx context.Context, at string, check func(*eventlog.Conn)
 	}
 	if err := conn.Ping(ctx); err != nil {
 		_ = conn.Close() // nothing was sent
-		return nil, nil, &unreachableError{redacted(at), err}
+		return nil, nil, away(at, err)
 	}
 	if check != nil {
 		if err := check(conn); err != nil {
