@@ -3,8 +3,8 @@
 //
 // # The views
 //
-//	queues      how many tasks of a queue are in which state
-//	throughput  what happened in each minute of the last day, and how long it took
+//	queues      how many tasks of a queue are in which state, and what happened in the last half hour
+//	throughput  what happened over the last week, and how long it took
 //	workers     who ran what, and what they run now
 //	tasks       which task is in which state since when: the index for listings
 //

@@ -115,8 +115,8 @@ func TestReplayGoesOnFromItsCheckpoint(t *testing.T) {
 
 func TestLoadRefusesWhatIsNotOurs(t *testing.T) {
 	for name, fields := range map[string]map[string]string{
-		"queues":     {"mail": "not JSON"},
-		"throughput": {"no minute": `{"wait":[0],"run":[0]}`},
+		"queues":     {"mail": `{"recent":[1,2,3]}`},
+		"throughput": {"no slot": `{}`},
 		"workers":    {"w": `[1]`},
 		"tasks":      {"mail": `{"cancelled":"many"}`},
 	} {
@@ -124,8 +124,13 @@ func TestLoadRefusesWhatIsNotOurs(t *testing.T) {
 			t.Errorf("%s loads %v", name, fields)
 		}
 	}
+	for _, field := range []string{"", "60", "61 1", "60 1 ", "60 x mail", "10 1 mail"} {
+		if err := new(throughput.View).Load(map[string]string{field: `{}`}); err == nil {
+			t.Errorf("throughput loads the field %q", field)
+		}
+	}
 	for _, wait := range []string{`[]`, `[1,2]`, `[1,-1,1]`, `[1,3,0]`, `[1,99999,1]`, `{}`} {
-		field := map[string]string{"29400000 mail": `{"wait":` + wait + `,"run":[0]}`}
+		field := map[string]string{"60 29400000 mail": `{"wait":` + wait + `}`}
 		if err := new(throughput.View).Load(field); err == nil {
 			t.Errorf("throughput loads the histogram %s", wait)
 		}

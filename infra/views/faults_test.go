@@ -12,6 +12,7 @@ import (
 	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/infra/testredis/faults"
 	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/projections/throughput"
 )
 
 // insist asks again until there is an answer, as services do. It fails the test when Redis refuses for
@@ -63,7 +64,7 @@ func (h *house) shown(p eventlog.Partition) (all []any) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	tp, _, err := h.store.Throughput(h.Context())
+	tp, _, err := h.store.Series(h.Context(), "", throughput.MaxWindow)
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/projections/queues"
@@ -149,29 +147,13 @@ func (s *Store) merge(ctx context.Context, filter Filter, after position) (*merg
 // counts reads the counts of one queue, or of all, and the generation that they belong to.
 func (s *Store) counts(ctx context.Context, p eventlog.Partition, queue string) (Head, *queues.View, error) {
 	v := new(queues.View)
-	var head, one *redis.SliceCmd
-	var all *redis.MapStringStringCmd
-	_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
-		head = tx.HMGet(ctx, p.View("head"), headFields...)
-		if queue != "" {
-			one = tx.HMGet(ctx, p.View(v.Name()), queue)
-		} else {
-			all = tx.HGetAll(ctx, p.View(v.Name()))
-		}
-		return nil
-	})
-	if err := unusable(err); err != nil {
-		return Head{}, nil, err
+	var names []string
+	if queue != "" {
+		names = []string{queue}
 	}
-	h, err := s.head(head)
+	h, fields, err := s.fields(ctx, p, v.Name(), names)
 	if err != nil {
 		return Head{}, nil, err
-	}
-	fields := map[string]string{}
-	if all != nil {
-		fields = all.Val()
-	} else if data, ok := one.Val()[0].(string); ok {
-		fields[queue] = data
 	}
 	if err := v.Load(fields); err != nil {
 		return Head{}, nil, fmt.Errorf("%w: %w", ErrUnusable, err)

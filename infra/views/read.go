@@ -39,12 +39,18 @@ func (s *Store) Queues(ctx context.Context) (*queues.View, Freshness, error) {
 	return sum, fresh, err
 }
 
-// Throughput returns the last day by minute and queue, merged over the partitions.
-func (s *Store) Throughput(ctx context.Context) (*throughput.View, Freshness, error) {
+// Series returns what happened in a queue, or in all of them where it is empty, in the window that ends now by
+// Redis' clock, merged over the partitions; see throughput.View.Series. It reads 168 fields of a partition at
+// the most.
+func (s *Store) Series(ctx context.Context, queue string, window time.Duration) (throughput.Series, Freshness, error) {
+	now, err := s.log.Now(ctx)
+	if err != nil {
+		return throughput.Series{}, Freshness{}, fmt.Errorf("read a series: %w", err)
+	}
 	sum := new(throughput.View)
-	fresh, err := s.each(ctx, func() projections.View { return new(throughput.View) },
+	fresh, err := s.some(ctx, throughput.Needs(queue, window, now), func() projections.View { return new(throughput.View) },
 		func(v projections.View) { sum.Merge(v.(*throughput.View)) })
-	return sum, fresh, err
+	return sum.Series(queue, window, now), fresh, err
 }
 
 // Workers returns what each worker did and runs, merged over the partitions.
@@ -56,30 +62,59 @@ func (s *Store) Workers(ctx context.Context) (*workers.View, Freshness, error) {
 }
 
 // each loads one view of every partition, with its head. A partition without views is left out.
-func (s *Store) each(ctx context.Context, empty func() projections.View, merge func(projections.View)) (fresh Freshness, err error) {
+func (s *Store) each(ctx context.Context, empty func() projections.View, merge func(projections.View)) (Freshness, error) {
+	return s.some(ctx, nil, empty, merge)
+}
+
+// some is each of some fields, or of all where none are named.
+func (s *Store) some(ctx context.Context, names []string, empty func() projections.View, merge func(projections.View)) (fresh Freshness, err error) {
 	for _, p := range s.log.Partitions() {
 		v := empty()
-		var head *redis.SliceCmd
-		var fields *redis.MapStringStringCmd
-		_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
-			head = tx.HMGet(ctx, p.View("head"), headFields...)
-			fields = tx.HGetAll(ctx, p.View(v.Name()))
-			return nil
-		})
-		if err := unusable(err); err != nil {
-			return fresh, fmt.Errorf("read view %s of partition %d: %w", v.Name(), p.N, err)
+		h, fields, err := s.fields(ctx, p, v.Name(), names)
+		if err == nil {
+			if err = v.Load(fields); err != nil {
+				err = fmt.Errorf("%w: %w", ErrUnusable, err)
+			}
 		}
-		h, err := s.head(head)
 		if err != nil {
 			return fresh, fmt.Errorf("read view %s of partition %d: %w", v.Name(), p.N, err)
-		}
-		if err := v.Load(fields.Val()); err != nil {
-			return fresh, fmt.Errorf("read view %s of partition %d: %w: %w", v.Name(), p.N, ErrUnusable, err)
 		}
 		merge(v)
 		fresh.add(h)
 	}
 	return fresh, nil
+}
+
+// fields reads the fields of a view, all or those named, and the head of the views, at one moment.
+func (s *Store) fields(ctx context.Context, p eventlog.Partition, view string, names []string) (Head, map[string]string, error) {
+	var head, named *redis.SliceCmd
+	var all *redis.MapStringStringCmd
+	_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		head = tx.HMGet(ctx, p.View("head"), headFields...)
+		if len(names) > 0 {
+			named = tx.HMGet(ctx, p.View(view), names...)
+		} else {
+			all = tx.HGetAll(ctx, p.View(view))
+		}
+		return nil
+	})
+	if err := unusable(err); err != nil {
+		return Head{}, nil, err
+	}
+	h, err := s.head(head)
+	if err != nil {
+		return Head{}, nil, err
+	}
+	if all != nil {
+		return h, all.Val(), nil
+	}
+	fields := map[string]string{}
+	for i, v := range named.Val() {
+		if data, ok := v.(string); ok {
+			fields[names[i]] = data
+		}
+	}
+	return h, fields, nil
 }
 
 // head reads the head of views that may not be there yet: then it is zero.

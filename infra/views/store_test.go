@@ -10,6 +10,7 @@ import (
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/projections/throughput"
 )
 
 func TestOfTwoProjectorsAtOneCheckpointOneStores(t *testing.T) {
@@ -169,9 +170,13 @@ func TestPartitionsAreMerged(t *testing.T) {
 			t.Errorf("%s: %+v, want 20 waiting, paused %v", name, c, paused)
 		}
 	}
-	through, _, err := h.store.Throughput(t.Context())
-	if err != nil || through.Total(time.Time{}, "").Requested != 40 || through.Total(time.Time{}, "q0").Requested != 20 {
-		t.Errorf("%+v, %v; want 40 requested", through.Minutes(), err)
+	for queue, want := range map[string]int64{"": 40, "q0": 20, "q2": 0} {
+		for _, window := range []time.Duration{15 * time.Minute, throughput.MaxWindow} {
+			s, _, err := h.store.Series(t.Context(), queue, window)
+			if err != nil || s.Total().Requested != want {
+				t.Errorf("%q in %s: %+v, %v; want %d requested", queue, window, s.Total(), err, want)
+			}
+		}
 	}
 	if w, _, err := h.store.Workers(t.Context()); err != nil || w.Len() != 0 {
 		t.Errorf("%+v, %v; want no workers", w, err)

@@ -1,8 +1,10 @@
-// Package queues counts: how many tasks of each queue are in which state, and how many there ever were.
+// Package queues counts: how many tasks of each queue are in which state, how many there ever were, and what
+// happened to them in the last minutes.
 package queues
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/projections"
@@ -27,6 +29,7 @@ type Queue struct {
 	Counts Counts `json:"counts"`
 	Paused bool   `json:"paused,omitempty"`
 	Totals Totals `json:"totals"`
+	Recent Recent `json:"recent,omitzero"`
 }
 
 // Add adds the counts of the same queue in another partition. A queue is paused when it is in one.
@@ -40,6 +43,7 @@ func (q *Queue) Add(o Queue) {
 	q.Totals.Failed += o.Totals.Failed
 	q.Totals.Cancelled += o.Totals.Cancelled
 	q.Totals.AttemptsFailed += o.Totals.AttemptsFailed
+	q.Recent.add(o.Recent)
 }
 
 // count changes the number of tasks in a state. Below zero is possible where the log was trimmed
@@ -60,7 +64,7 @@ type View struct{ projections.Fields[Queue] }
 func (*View) Name() string { return "queues" }
 
 // Version implements projections.View.
-func (*View) Version() int { return 1 }
+func (*View) Version() int { return 2 }
 
 // Apply implements projections.View.
 func (v *View) Apply(e events.Event) {
@@ -74,12 +78,17 @@ func (v *View) Apply(e events.Event) {
 	switch d := e.Data.(type) {
 	case events.TaskRequested:
 		q.Totals.Requested++
+		q.Recent.at(e.ID.Ms).Requested++
 	case events.TaskCompleted:
 		q.Totals.Completed++
+		q.Recent.at(e.ID.Ms).Completed++
 	case events.TaskFailed:
 		q.Totals.AttemptsFailed++
 		if d.RetryAt == 0 {
 			q.Totals.Failed++
+			q.Recent.at(e.ID.Ms).Failed++
+		} else {
+			q.Recent.at(e.ID.Ms).Retried++
 		}
 	case events.TaskCancelled:
 		q.Totals.Cancelled++
@@ -106,5 +115,6 @@ func (v *View) Queue(name string) Queue {
 	}
 	c := *q
 	c.Counts = maps.Clone(q.Counts)
+	c.Recent.Minutes = slices.Clone(q.Recent.Minutes)
 	return c
 }

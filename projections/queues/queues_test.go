@@ -2,7 +2,9 @@ package queues_test
 
 import (
 	"maps"
+	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -92,5 +94,67 @@ func TestTotalsTellFinalFailuresFromAttempts(t *testing.T) {
 	}
 	if !v.Queue("idle").Paused || v.Queue("nobody's").Paused {
 		t.Error("want the paused queue, and it alone, to be paused")
+	}
+}
+
+func TestRecentMinutesAreThoseOfTheEvents(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := simulation.Make(simulation.Config{
+			Seed: rapid.Uint64().Draw(t, "seed"), Events: rapid.IntRange(1, 400).Draw(t, "events"),
+			StepMs: rapid.SampledFrom([]int64{50, 20_000, 600_000, 3_600_000}).Draw(t, "step"),
+		})
+		later := rapid.Int64Range(-3, 40).Draw(t, "minutes later")
+		var one, a, b, sum queues.View
+		for _, e := range h.Events {
+			one.Apply(e)
+			if len(e.Task)%2 == 0 {
+				a.Apply(e)
+			} else {
+				b.Apply(e)
+			}
+		}
+		sum.Merge(&a)
+		sum.Merge(&b)
+		now := h.Events[len(h.Events)-1].ID.Time().Add(time.Duration(later) * time.Minute)
+		for name, q := range one.All() {
+			want := make([]queues.Minute, queues.Window)
+			for _, e := range h.Events {
+				at := queues.Window - 1 - int(now.Unix()/60-e.ID.Ms/60_000)
+				// What lies Window before the queue's newest event is forgotten.
+				if at < 0 || at >= queues.Window || e.Data.About().Queue != name || q.Recent.Last-e.ID.Ms/60_000 >= queues.Window {
+					continue
+				}
+				switch d := e.Data.(type) {
+				case events.TaskRequested:
+					want[at].Requested++
+				case events.TaskCompleted:
+					want[at].Completed++
+				case events.TaskFailed:
+					if d.RetryAt == 0 {
+						want[at].Failed++
+					} else {
+						want[at].Retried++
+					}
+				default:
+				}
+			}
+			if got := q.Recent.Until(now); !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", name, got, want)
+			}
+			if merged := sum.Queue(name).Recent; merged.Last != q.Recent.Last || !slices.Equal(merged.Minutes, q.Recent.Minutes) {
+				t.Errorf("%s: partitions give %v, want %v", name, merged, q.Recent)
+			}
+		}
+	})
+}
+
+func TestTheFailingShareIsOfTheAttemptsThatEnded(t *testing.T) {
+	for _, c := range []struct {
+		of   queues.Minute
+		want float64
+	}{{queues.Minute{Requested: 5}, 0}, {queues.Minute{Completed: 3, Failed: 1}, 0.25}, {queues.Minute{Retried: 2, Completed: 2}, 0.5}} {
+		if got := c.of.FailingShare(); got != c.want {
+			t.Errorf("%+v: %g, want %g", c.of, got, c.want)
+		}
 	}
 }

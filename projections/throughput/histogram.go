@@ -66,6 +66,9 @@ func (h Histogram) Count() (n int64) {
 	return n
 }
 
+// IsZero reports that nothing was counted.
+func (h Histogram) IsZero() bool { return len(h.buckets) == 0 }
+
 // Mean returns the mean in ms, 0 when nothing was counted.
 func (h Histogram) Mean() float64 {
 	n := h.Count()

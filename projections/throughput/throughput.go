@@ -1,10 +1,25 @@
-// Package throughput counts what happened in each minute of the last day, by queue, and how long
-// tasks waited and ran.
+// Package throughput counts what happened over time, in each queue and in all of them together, and how
+// long tasks waited and ran.
+//
+// # Slots
+//
+// Time is cut into slots of several lengths, and those of a length are kept for as long as somebody looks
+// at them:
+//
+//	10 s    15 min, of all queues together
+//	1 min   1 h
+//	10 min  24 h
+//	1 h     7 days
+//
+// # Bounds
+//
+// A queue has 372 slots at the most, and 200 queues that are never idle have 74 862 with those of all
+// together. A series is read by the names of its slots, 168 at the most, however many queues there are.
 package throughput
 
 import (
 	"fmt"
-	"slices"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -13,21 +28,42 @@ import (
 	"github.com/tasklog/tasklog/projections"
 )
 
-// Window is how long a minute is kept, by the time of events.
-const Window = 24 * time.Hour
+// rung is slots of one length.
+type rung struct {
+	step time.Duration // of a slot
+	kept time.Duration // the last so many, by the time of events
+	all  bool          // of all queues together only
+}
 
-const keep = int64(Window / time.Minute) // minutes
+// ladder is from short to long slots.
+var ladder = [...]rung{
+	{step: 10 * time.Second, kept: 15 * time.Minute, all: true},
+	{step: time.Minute, kept: time.Hour},
+	{step: 10 * time.Minute, kept: 24 * time.Hour},
+	{step: time.Hour, kept: MaxWindow},
+}
 
-// Counts is what happened to the tasks of a queue in some time.
+// MaxWindow is how far back a series goes at the most.
+const MaxWindow = 7 * 24 * time.Hour
+
+// slot returns the number of the slot in which a time in ms lies.
+func (r rung) slot(ms int64) int64 { return ms / r.step.Milliseconds() }
+
+// slots is how many of them are kept.
+func (r rung) slots() int64 { return int64(r.kept / r.step) }
+
+// Counts is what happened to tasks in some time.
 type Counts struct {
 	Requested int64 `json:"requested,omitempty"`
 	Completed int64 `json:"completed,omitempty"`
 	Failed    int64 `json:"failed,omitempty"`  // for good
 	Retried   int64 `json:"retried,omitempty"` // attempts that failed and are tried again
-	// Wait is how long attempts that started were due before, Run how long those ran that
-	// completed or failed.
-	Wait Histogram `json:"wait"`
-	Run  Histogram `json:"run"`
+	// Wait is how long attempts that started could have been running already, Run how long those ran that
+	// completed or failed, and Late how long after their time those came to the workers that had one: tasks
+	// with a delay, and retries.
+	Wait Histogram `json:"wait,omitzero"`
+	Run  Histogram `json:"run,omitzero"`
+	Late Histogram `json:"late,omitzero"`
 }
 
 // Add adds the counts of another queue, time or partition.
@@ -38,149 +74,170 @@ func (c *Counts) Add(o Counts) {
 	c.Retried += o.Retried
 	c.Wait.Merge(o.Wait)
 	c.Run.Merge(o.Run)
+	c.Late.Merge(o.Late)
 }
 
-// Minute is a minute of one queue.
-type Minute struct {
-	At    time.Time // when it began, UTC
-	Queue string
-	Counts
-}
-
-// View is the minutes of one partition; or of several, when it was merged. The zero View is empty.
-// A field is "<minutes since the Unix epoch> <queue>".
+// View is the slots of one partition; or of several, when it was merged. The zero View is empty.
+// A field is "<seconds of the slot's length> <number of the slot since the Unix epoch> <queue>", and without a
+// queue that of all.
 type View struct {
 	projections.Fields[Counts]
-	newest int64              // the newest minute that was seen
-	fields map[int64][]string // by minute
-	last   struct {           // the field that was named last: most events are of the same one
-		minute       int64
-		queue, field string
-	}
+	fields [len(ladder)]map[int64][]string // by slot
+	newest [len(ladder)]int64              // slot that was seen
+
+	// fresh is what happened in a slot of the first rung, by queue, and is not yet in any field.
+	fresh map[string]*Counts
+	at    int64 // ms, in that slot
 }
 
 // Name implements projections.View.
 func (*View) Name() string { return "throughput" }
 
 // Version implements projections.View.
-func (*View) Version() int { return 1 }
+func (*View) Version() int { return 2 }
 
 // Apply implements projections.View.
 func (v *View) Apply(e events.Event) {
-	minute := e.ID.Ms / time.Minute.Milliseconds()
-	v.advance(minute)
-	queue := e.Data.About().Queue
+	if ladder[0].slot(e.ID.Ms) != ladder[0].slot(v.at) {
+		v.settle()
+		v.at = e.ID.Ms
+		v.advance()
+	}
 	switch d := e.Data.(type) {
 	case events.TaskRequested:
-		v.at(minute, queue).Requested++
+		v.of(d.Queue).Requested++
+	case events.TaskDue:
+		if d.From == events.StateDelayed || d.From == events.StateRetrying {
+			v.of(d.Queue).Late.Add(e.ID.Ms - d.DueAt)
+		}
 	case events.TaskStarted:
-		v.at(minute, queue).Wait.Add(d.WaitMs)
+		v.of(d.Queue).Wait.Add(d.WaitMs)
 	case events.TaskCompleted:
-		c := v.at(minute, queue)
+		c := v.of(d.Queue)
 		c.Completed++
 		c.Run.Add(d.RunMs)
 	case events.TaskFailed:
-		c := v.at(minute, queue)
+		c := v.of(d.Queue)
 		if d.RetryAt > 0 {
 			c.Retried++
 		} else {
 			c.Failed++
 		}
 		c.Run.Add(d.RunMs)
-	case events.TaskDue, events.TaskReleased, events.TaskCancelled, events.TaskRetryRequested,
-		events.QueuePaused, events.QueueResumed:
+	case events.TaskReleased, events.TaskCancelled, events.TaskRetryRequested, events.QueuePaused, events.QueueResumed:
 	}
 }
 
-// advance forgets the minutes that lie Window before a new one.
-func (v *View) advance(minute int64) {
-	if minute <= v.newest {
-		return
+// of returns the counts of a queue in the slot under way.
+func (v *View) of(queue string) *Counts {
+	c := v.fresh[queue]
+	if c == nil {
+		if v.fresh == nil {
+			v.fresh = make(map[string]*Counts)
+		}
+		c = new(Counts)
+		v.fresh[queue] = c
 	}
-	v.newest = minute
-	for m, fields := range v.fields {
-		if m > minute-keep {
+	return c
+}
+
+// settle adds what is fresh to the slots of every length.
+func (v *View) settle() {
+	for queue, c := range v.fresh {
+		for i, r := range ladder {
+			slot := r.slot(v.at)
+			v.touch(i, slot, "").Add(*c)
+			if !r.all {
+				v.touch(i, slot, queue).Add(*c)
+			}
+		}
+	}
+	clear(v.fresh)
+}
+
+// touch returns a slot to be changed.
+func (v *View) touch(rung int, slot int64, queue string) *Counts {
+	f := field(rung, slot, queue)
+	if v.Get(f) == nil {
+		v.remember(rung, slot, f)
+	}
+	return v.Touch(f)
+}
+
+func (v *View) remember(rung int, slot int64, field string) {
+	v.newest[rung] = max(v.newest[rung], slot)
+	if v.fields[rung] == nil {
+		v.fields[rung] = make(map[int64][]string)
+	}
+	v.fields[rung][slot] = append(v.fields[rung][slot], field)
+}
+
+// advance forgets the slots that are too old by now.
+func (v *View) advance() {
+	for i, r := range ladder {
+		newest := r.slot(v.at)
+		if newest <= v.newest[i] {
 			continue
 		}
-		for _, f := range fields {
-			v.Delete(f)
+		v.newest[i] = newest
+		for slot, fields := range v.fields[i] {
+			if slot > newest-r.slots() {
+				continue
+			}
+			for _, f := range fields {
+				v.Delete(f)
+			}
+			delete(v.fields[i], slot)
 		}
-		delete(v.fields, m)
 	}
 }
 
-func (v *View) at(minute int64, queue string) *Counts {
-	if v.last.field == "" || v.last.minute != minute || v.last.queue != queue {
-		v.last.minute, v.last.queue, v.last.field = minute, queue, field(minute, queue)
+func field(rung int, slot int64, queue string) string {
+	f := strconv.Itoa(int(ladder[rung].step/time.Second)) + " " + strconv.FormatInt(slot, 10)
+	if queue != "" {
+		f += " " + queue
 	}
-	if v.Get(v.last.field) == nil {
-		v.remember(minute, v.last.field)
-	}
-	return v.Touch(v.last.field)
+	return f
 }
-
-func (v *View) remember(minute int64, field string) {
-	if v.fields == nil {
-		v.fields = make(map[int64][]string)
-	}
-	v.fields[minute] = append(v.fields[minute], field)
-}
-
-func field(minute int64, queue string) string { return strconv.FormatInt(minute, 10) + " " + queue }
 
 // parse is the inverse of field.
-func parse(field string) (minute int64, queue string, err error) {
-	left, queue, found := strings.Cut(field, " ")
-	if minute, err = strconv.ParseInt(left, 10, 64); err != nil || !found {
-		return 0, "", fmt.Errorf("field %q: want minute and queue", field)
+func parse(field string) (rung int, slot int64, queue string, err error) {
+	step, rest, _ := strings.Cut(field, " ")
+	number, queue, named := strings.Cut(rest, " ")
+	slot, err = strconv.ParseInt(number, 10, 64)
+	for i, r := range ladder {
+		if step == strconv.Itoa(int(r.step/time.Second)) && err == nil && named == (queue != "") && (!r.all || !named) {
+			return i, slot, queue, nil
+		}
 	}
-	return minute, queue, nil
+	return 0, 0, "", fmt.Errorf("field %q: want the length of a slot, its number and perhaps a queue", field)
+}
+
+// Changed implements projections.View.
+func (v *View) Changed() iter.Seq2[string, []byte] {
+	v.settle()
+	return v.Fields.Changed()
 }
 
 // Load implements projections.View.
 func (v *View) Load(fields map[string]string) error {
-	v.newest, v.fields = 0, nil
+	*v = View{}
 	for f := range fields {
-		minute, _, err := parse(f)
+		rung, slot, _, err := parse(f)
 		if err != nil {
 			return err
 		}
-		v.newest = max(v.newest, minute)
-		v.remember(minute, f)
+		v.remember(rung, slot, f)
 	}
 	return v.Fields.Load(fields)
 }
 
-// Merge adds the view of another partition. Its minutes are kept even where ours are newer.
+// Merge adds the view of another partition. Its slots are kept even where ours are newer.
 func (v *View) Merge(o *View) {
+	o.settle()
 	for f, c := range o.All() {
-		if minute, queue, err := parse(f); err == nil { // o has no other fields
-			v.newest = max(v.newest, minute)
-			v.at(minute, queue).Add(*c)
+		if rung, slot, queue, err := parse(f); err == nil { // o has no other fields
+			v.touch(rung, slot, queue).Add(*c)
 		}
 	}
-}
-
-// Minutes returns every minute in which something happened, oldest first, then by queue.
-func (v *View) Minutes() []Minute {
-	list := make([]Minute, 0, v.Len())
-	for f, c := range v.All() {
-		if minute, queue, err := parse(f); err == nil {
-			list = append(list, Minute{At: time.UnixMilli(minute * time.Minute.Milliseconds()).UTC(), Queue: queue, Counts: *c})
-		}
-	}
-	slices.SortStableFunc(list, func(a, b Minute) int { return a.At.Compare(b.At) })
-	return list
-}
-
-// Total returns what happened from a time on, which is rounded down to its minute; queue chooses one, or all
-// when it is empty.
-func (v *View) Total(since time.Time, queue string) (sum Counts) {
-	from := since.Truncate(time.Minute)
-	for _, m := range v.Minutes() {
-		if !m.At.Before(from) && (queue == "" || queue == m.Queue) {
-			sum.Add(m.Counts)
-		}
-	}
-	return sum
 }

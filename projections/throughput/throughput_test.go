@@ -2,6 +2,8 @@ package throughput_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -72,57 +74,130 @@ func TestAnEmptyHistogramSaysZero(t *testing.T) {
 	}
 }
 
-func TestMinutesAreThoseOfTheLastDay(t *testing.T) {
+// happened is a kind of event, and how long it took.
+type happened struct {
+	kind string // "wait", …
+	ms   int64
+}
+
+// counted is what an event counts as.
+func counted(e events.Event) (list []happened) {
+	switch d := e.Data.(type) {
+	case events.TaskRequested:
+		return []happened{{kind: "requested"}}
+	case events.TaskDue:
+		if d.From != events.StateWaiting {
+			return []happened{{"late", e.ID.Ms - d.DueAt}}
+		}
+	case events.TaskStarted:
+		return []happened{{"wait", d.WaitMs}}
+	case events.TaskCompleted:
+		return []happened{{kind: "completed"}, {"run", d.RunMs}}
+	case events.TaskFailed:
+		if d.RetryAt > 0 {
+			return []happened{{kind: "retried"}, {"run", d.RunMs}}
+		}
+		return []happened{{kind: "failed"}, {"run", d.RunMs}}
+	default:
+	}
+	return nil
+}
+
+func TestASeriesCountsTheEventsOfItsQueueInItsSlots(t *testing.T) {
+	windows := []time.Duration{time.Minute, 15 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour, throughput.MaxWindow}
 	rapid.Check(t, func(t *rapid.T) {
 		h := simulation.Make(simulation.Config{
 			Seed: rapid.Uint64().Draw(t, "seed"), Events: 400,
-			StepMs: rapid.SampledFrom([]int64{1000, 600_000, 7_200_000}).Draw(t, "step"),
+			StepMs: rapid.SampledFrom([]int64{1000, 60_000, 600_000, 7_200_000}).Draw(t, "step"),
 		})
 		var v throughput.View
 		if _, err := projections.Replay(t.Context(), h, events.ID{}, events.MaxID, &v); err != nil {
 			t.Fatal(err)
 		}
-		end := h.Events[len(h.Events)-1].ID.Time().Truncate(time.Minute)
-		var requested, completed, failed, retried, waits, runs int64 // of the last day
+		queue := rapid.SampledFrom([]string{"", h.Events[0].Data.About().Queue}).Draw(t, "queue")
+		window := rapid.SampledFrom(windows).Draw(t, "window")
+		later := rapid.SampledFrom([]time.Duration{0, 40 * time.Second, 50 * time.Minute}).Draw(t, "later")
+		now := h.Events[len(h.Events)-1].ID.Time().Add(later)
+		s := v.Series(queue, window, now)
+
+		if covered := time.Duration(len(s.Slots)) * s.Step; covered < window || len(s.Slots) > 168 {
+			t.Errorf("%d slots of %s for %s", len(s.Slots), s.Step, window)
+		}
+		end := s.Slots[len(s.Slots)-1]
+		if now.Before(end.At) || !now.Before(end.At.Add(s.Step)) {
+			t.Errorf("%s is not in the last slot, from %s on", now, end.At)
+		}
+		want := make([]map[happened]int64, len(s.Slots))
 		for _, e := range h.Events {
-			if !e.ID.Time().Truncate(time.Minute).After(end.Add(-throughput.Window)) {
+			i := int(e.ID.Time().Truncate(s.Step).Sub(s.Slots[0].At) / s.Step)
+			if i < 0 || e.ID.Time().Before(s.Slots[0].At) || queue != "" && queue != e.Data.About().Queue {
 				continue
 			}
-			switch d := e.Data.(type) {
-			case events.TaskRequested:
-				requested++
-			case events.TaskStarted:
-				waits++
-			case events.TaskCompleted:
-				completed++
-				runs++
-			case events.TaskFailed:
-				runs++
-				if d.RetryAt > 0 {
-					retried++
-				} else {
-					failed++
+			if want[i] == nil {
+				want[i] = map[happened]int64{}
+			}
+			for _, c := range counted(e) {
+				want[i][happened{kind: c.kind}]++
+				want[i][happened{kind: "ms " + c.kind}] += max(0, c.ms)
+			}
+		}
+		for i, slot := range s.Slots {
+			of := func(kind string) int64 { return want[i][happened{kind: kind}] }
+			for what, is := range map[string]int64{
+				"requested": slot.Requested, "completed": slot.Completed, "failed": slot.Failed, "retried": slot.Retried,
+				"wait": slot.Wait.Count(), "ms wait": slot.Wait.Sum, "run": slot.Run.Count(), "ms run": slot.Run.Sum,
+				"late": slot.Late.Count(), "ms late": slot.Late.Sum,
+			} {
+				if is != of(what) {
+					t.Errorf("%s of the slot %s: %d, want %d", what, slot.At, is, of(what))
 				}
-			default:
 			}
-		}
-		got := v.Total(time.Time{}, "")
-		if got.Requested != requested || got.Completed != completed || got.Failed != failed || got.Retried != retried ||
-			got.Wait.Count() != waits || got.Run.Count() != runs {
-			t.Errorf("%+v, want %d requested, %d completed, %d failed, %d retried, %d waits, %d runs",
-				got, requested, completed, failed, retried, waits, runs)
-		}
-		last := time.Time{}
-		for _, m := range v.Minutes() {
-			if m.At.Before(last) || m.At.After(end) || !m.At.After(end.Add(-throughput.Window)) || m.At.Second() != 0 {
-				t.Errorf("minute %s after %s, with the end at %s", m.At, last, end)
-			}
-			last = m.At
 		}
 	})
 }
 
-func TestTotalChoosesTimeAndQueue(t *testing.T) {
+func TestASeriesIsOfTheShortestSlotsThatAreKept(t *testing.T) {
+	now := time.UnixMilli(1_764_000_123_456)
+	for _, c := range []struct {
+		queue  string
+		window time.Duration
+		step   time.Duration
+		slots  int
+	}{
+		{"", 15 * time.Minute, 10 * time.Second, 90},
+		{"q", 15 * time.Minute, time.Minute, 15},
+		{"", time.Hour, time.Minute, 60},
+		{"q", 6 * time.Hour, 10 * time.Minute, 36},
+		{"", 24 * time.Hour, 10 * time.Minute, 144},
+		{"q", 25 * time.Hour, time.Hour, 25},
+		{"", 7 * 24 * time.Hour, time.Hour, 168},
+		{"", 1 << 62, time.Hour, 168},
+		{"q", -1, time.Minute, 1},
+		{"q", 90 * time.Second, time.Minute, 2},
+	} {
+		s := new(throughput.View).Series(c.queue, c.window, now)
+		if s.Step != c.step || len(s.Slots) != c.slots || len(throughput.Needs(c.queue, c.window, now)) != c.slots {
+			t.Errorf("%s of %q: %d slots of %s, want %d of %s", c.window, c.queue, len(s.Slots), s.Step, c.slots, c.step)
+		}
+	}
+}
+
+func TestABusyWeekOfManyQueuesIsBounded(t *testing.T) {
+	const queues, step = 5, time.Minute
+	var v throughput.View
+	ms := int64(1_764_000_000_000)
+	for end := ms + 8*24*time.Hour.Milliseconds(); ms < end; ms += step.Milliseconds() {
+		for q := range queues {
+			v.Apply(events.Event{ID: events.ID{Ms: ms}, Data: events.TaskRequested{Label: events.Label{Queue: fmt.Sprintf("q%d", q)}}})
+		}
+	}
+	changed := maps.Collect(v.Changed())
+	if n := v.Len(); len(changed) < n || n > queues*372+462 || n < queues*372 {
+		t.Errorf("%d slots, want %d for each queue and 462 at the most for all", n, 372)
+	}
+}
+
+func TestMergeAddsPartitions(t *testing.T) {
 	var a, b, v throughput.View
 	for i := range 6 {
 		at := time.UnixMilli(0).Add(time.Duration(i) * 30 * time.Second)
@@ -135,12 +210,20 @@ func TestTotalChoosesTimeAndQueue(t *testing.T) {
 	v.Merge(&a)
 	v.Merge(&b)
 	for _, c := range []struct {
-		since time.Duration
-		queue string
-		want  int64
-	}{{0, "", 6}, {0, "x", 3}, {0, "y y", 3}, {time.Minute, "", 4}, {90 * time.Second, "y y", 2}, {3 * time.Minute, "", 0}} {
-		if got := v.Total(time.UnixMilli(0).Add(c.since), c.queue).Requested; got != c.want {
-			t.Errorf("since %s, queue %q: %d, want %d", c.since, c.queue, got, c.want)
+		now    time.Duration
+		window time.Duration
+		queue  string
+		want   int64
+	}{
+		{3 * time.Minute, time.Hour, "", 6},
+		{3 * time.Minute, time.Hour, "x", 3},
+		{3 * time.Minute, time.Hour, "y y", 3},
+		{3 * time.Minute, 3 * time.Minute, "", 5},
+		{2 * time.Minute, 2 * time.Minute, "x", 2},
+		{3 * time.Minute, time.Minute, "y y", 0},
+	} {
+		if got := v.Series(c.queue, c.window, time.UnixMilli(0).Add(c.now)).Total().Requested; got != c.want {
+			t.Errorf("%s before %s, queue %q: %d, want %d", c.window, c.now, c.queue, got, c.want)
 		}
 	}
 }
