@@ -111,13 +111,13 @@ func TestThePageUpdatesItselfAndRunsNothingHostile(t *testing.T) {
 	b.open("/admin/queues")
 	eval[bool](b, `window.same = true`)
 	h.must(http.StatusAccepted, h.post(`{"taskName":"greet","customJobId":"new-task","queue":"mail"}`))
-	b.sees("the new task appears", `[...document.querySelectorAll("#live a")].some(a => a.textContent === "new-task")`)
-	b.sees("its queue appears", `document.querySelector("#live table").textContent.includes("mail")`)
+	b.sees("the new task appears", `[...document.querySelectorAll("main a")].some(a => a.textContent === "new-task")`)
+	b.sees("its queue appears", `document.querySelector("main table").textContent.includes("mail")`)
 	b.sees("the page calls itself fresh", isFresh)
 	if title := eval[string](b, `document.title`); title != "Queues · Tasklog" || !eval[bool](b, `window.same === true`) {
 		t.Errorf("title %q: hostile text ran, or the page was loaded again", title)
 	}
-	if n := eval[int](b, `document.querySelectorAll("#live img, #live script").length`); n != 0 {
+	if n := eval[int](b, `document.querySelectorAll("main img, main script").length`); n != 0 {
 		t.Errorf("%d elements came out of text", n)
 	}
 	b.shoot("queues.png")
@@ -125,17 +125,17 @@ func TestThePageUpdatesItselfAndRunsNothingHostile(t *testing.T) {
 	h.redis.Kill()
 	b.sees("the page says that it is not updated", `document.getElementById("freshness").textContent.includes("not updating since") &&
 		document.getElementById("freshness").textContent.includes("Redis does not answer")`)
-	if !eval[bool](b, `document.getElementById("live").textContent.includes("new-task")`) {
+	if !eval[bool](b, `document.getElementById("main").textContent.includes("new-task")`) {
 		t.Error("what the page showed is gone")
 	}
 	h.redis.Restart(t)
 	b.sees("the page updates itself again", isFresh)
 
 	h.until("the task is accepted again: Redis kept nothing", func() bool { return h.post(string(body)).status == http.StatusAccepted })
-	b.open(strings.Replace(location, "/api/tasks", "/admin/queues/tasks", 1))
-	b.sees("the page of the task is there", `document.querySelectorAll(".history li").length === 1`)
+	b.open(strings.Replace(location, "/api/tasks", "/admin/tasks", 1))
+	b.sees("the page of the task is there", `document.querySelectorAll(".timeline > li").length === 1`)
 	a := h.start(hostileImage, hostile)
-	b.sees("the history grows", `document.querySelectorAll(".history li").length === 3`)
+	b.sees("the history grows", `document.querySelectorAll(".timeline > li").length === 3`)
 	result, err := json.Marshal(hostileImage)
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestThePageUpdatesItselfAndRunsNothingHostile(t *testing.T) {
 	if _, err := h.log.Complete(t.Context(), a, 0, result); err != nil {
 		t.Fatal(err)
 	}
-	b.sees("the result appears", `document.getElementById("live").textContent.includes("TaskCompleted")`)
+	b.sees("the result appears", `document.getElementById("main").textContent.includes("TaskCompleted")`)
 	if title := eval[string](b, `document.title`); title != "Task "+hostile+" · Tasklog" {
 		t.Errorf("title %q", title)
 	}
@@ -155,7 +155,7 @@ func TestLinksToTasksLeadToThem(t *testing.T) {
 	const id = "order/1?x#y%2e"
 	h.must(http.StatusAccepted, h.post(`{"taskName":"n","customJobId":"`+id+`"}`))
 	page := h.must(http.StatusOK, h.get("/admin/queues")).body
-	m := regexp.MustCompile(`href="(/admin/queues/tasks/[^"]+)"`).FindStringSubmatch(page)
+	m := regexp.MustCompile(`href="(/admin/tasks/[^"]+)"`).FindStringSubmatch(page)
 	if m == nil {
 		t.Fatalf("no link to a task in %s", page)
 	}
@@ -177,6 +177,6 @@ func TestThePageUpdatesItselfWithTheTokenThatTheBrowserWasGiven(t *testing.T) {
 	b.base = plain
 	b.open("/admin/queues") // without them in the address: nobody types them there
 	h.must(http.StatusAccepted, h.do(http.MethodPost, "/api/tasks", `{"taskName":"greet","customJobId":"new-task"}`, bearer(secrets[tokens.Submit])...))
-	b.sees("the new task appears", `[...document.querySelectorAll("#live a")].some(a => a.textContent === "new-task")`)
+	b.sees("the new task appears", `[...document.querySelectorAll("main a")].some(a => a.textContent === "new-task")`)
 	b.sees("the page calls itself fresh", isFresh)
 }

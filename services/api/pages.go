@@ -2,68 +2,83 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"io"
 	"net/http"
-	"slices"
+	"net/url"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/services/api/dashboard"
-	"github.com/tasklog/tasklog/services/api/wire"
 )
 
-// taskPage serves GET /admin/queues/tasks/:id.
-func (a *API) taskPage(c *gin.Context) {
-	page, err := a.readTaskPage(c)
-	if err != nil {
-		a.failPage(c, err)
+// A reader reads what a page shows, for one look at it. The Base of the page is already known.
+type reader func(c *gin.Context, b dashboard.Base) (dashboard.Page, error)
+
+// page serves a page, or the stream of its live parts. A page is read in full and rendered in full before
+// the first byte of it is sent.
+func (a *API) page(read reader) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if wantsStream(c) {
+			a.live(c, read)
+			return
+		}
+		ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
+		defer cancel()
+		c.Request = c.Request.WithContext(ctx)
+		_, page, err := a.look(c, read)
+		if err != nil {
+			a.failPage(c, err)
+			return
+		}
+		a.render(c, http.StatusOK, page)
+	}
+}
+
+// look reads a page as it is now, by Redis' clock.
+func (a *API) look(c *gin.Context, read reader) (now time.Time, page dashboard.Page, err error) {
+	if now, err = a.log.Now(c.Request.Context()); err != nil {
+		return now, nil, err
+	}
+	b := a.base(c)
+	b.Now = now
+	page, err = read(c, b)
+	return now, page, err
+}
+
+func (a *API) base(c *gin.Context) dashboard.Base {
+	origin := url.URL{Scheme: "http", Host: c.Request.Host}
+	if c.Request.TLS != nil || c.GetHeader("X-Forwarded-Proto") == "https" {
+		origin.Scheme = "https"
+	}
+	return dashboard.Base{URL: c.Request.URL, Origin: origin.String(), Tokens: a.tokens != nil}
+}
+
+func (a *API) render(c *gin.Context, status int, page dashboard.Page) {
+	var b bytes.Buffer
+	if err := a.pages.Render(&b, page); err != nil {
+		a.fail(c, err)
 		return
 	}
-	a.page(c, http.StatusOK, func(w io.Writer) error { return a.pages.Task(w, page) })
+	c.Data(status, "text/html; charset=utf-8", b.Bytes())
 }
 
-func (a *API) readTaskPage(c *gin.Context) (dashboard.TaskPage, error) {
-	t, history, err := a.taskAndHistory(c)
-	page := dashboard.TaskPage{Base: base(c, time.Time{}), Task: t}
-	if err != nil {
-		return page, err
+// failPage is fail for people: a page that says what is wrong.
+func (a *API) failPage(c *gin.Context, err error) {
+	if p := a.judge(c, err); p != nil {
+		a.render(c, p.Status, dashboard.NoticePage{Base: a.base(c), Title: p.Title, Detail: p.Detail})
 	}
-	o := wire.OutcomeOf(history)
-	page.Result, page.Error = indent(o.Result), o.Error
-	page.Task.Payload = json.RawMessage(indent(t.Payload))
-	for _, e := range history {
-		_, _, data, err := events.Encode(e.Data)
-		if err != nil {
-			return page, err
-		}
-		page.Events = append(page.Events, dashboard.Event{Event: e, JSON: indent(data)})
-	}
-	return page, nil
 }
 
-// newestEvents returns the n newest events of all partitions, newest first.
-func (a *API) newestEvents(c *gin.Context, n int) ([]events.Event, error) {
-	var all []events.Event
-	for _, p := range a.log.Partitions() {
-		entries, err := a.log.RangeBack(c.Request.Context(), p, events.MaxID, n)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			if e.Err == nil { // whoever follows the log counts the others
-				all = append(all, e.Event)
-			}
-		}
+// asset serves GET /admin/assets/:file.
+func (a *API) asset(c *gin.Context) {
+	data, mediaType, ok := a.pages.Asset(param(c, "file"))
+	if !ok {
+		a.fail(c, notFound("there is no such file"))
+		return
 	}
-	slices.SortStableFunc(all, func(x, y events.Event) int { return y.ID.Compare(x.ID) })
-	return all[:min(n, len(all))], nil
-}
-
-func base(c *gin.Context, now time.Time) dashboard.Base {
-	return dashboard.Base{Now: now, Host: c.Request.Host}
+	c.Data(http.StatusOK, mediaType, data)
 }
 
 // maxShown is how many bytes of JSON a page shows; GET /api/tasks/:id has all of it.
@@ -81,35 +96,4 @@ func indent(data []byte) string {
 		b.WriteString("\n…")
 	}
 	return b.String()
-}
-
-// page renders a page in full before it sends the first byte of it.
-func (a *API) page(c *gin.Context, status int, render func(w io.Writer) error) {
-	var b bytes.Buffer
-	if err := render(&b); err != nil {
-		a.fail(c, err)
-		return
-	}
-	c.Data(status, "text/html; charset=utf-8", b.Bytes())
-}
-
-// failPage is fail for people: a page that says what is wrong, and that updates itself.
-func (a *API) failPage(c *gin.Context, err error) {
-	p := a.judge(c, err)
-	if p == nil {
-		return
-	}
-	a.page(c, p.Status, func(w io.Writer) error {
-		return a.pages.Notice(w, dashboard.NoticePage{Base: base(c, time.Time{}), Title: p.Title, Detail: p.Detail})
-	})
-}
-
-// asset serves GET /admin/assets/:file.
-func (a *API) asset(c *gin.Context) {
-	data, mediaType, ok := a.pages.Asset(param(c, "file"))
-	if !ok {
-		a.fail(c, notFound("there is no such file"))
-		return
-	}
-	c.Data(http.StatusOK, mediaType, data)
 }

@@ -33,6 +33,10 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 	get(open, "/readyz", a.readyz)
 
 	r.GET(streamRoute, a.allow(tokens.Read), a.stream) // without a deadline
+	pages := r.Group("", a.allow(tokens.Read))         // each sets its deadline, for it may be a stream
+	get(pages, "/admin/queues", a.page(a.overviewPage))
+	get(pages, "/admin/tasks", a.page(a.tasksPage))
+	get(pages, "/admin/tasks/:id", a.page(a.taskPage))
 	read := r.Group("", a.allow(tokens.Read), deadline)
 	get(read, "/api/tasks", a.listTasks)
 	get(read, "/api/tasks/:id", a.task)
@@ -41,8 +45,7 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 	for _, path := range []string{"/", "/admin", "/admin/", "/admin/queues/"} {
 		get(read, path, func(c *gin.Context) { c.Redirect(http.StatusFound, "/admin/queues") })
 	}
-	get(read, "/admin/queues", a.queuesPage)
-	get(read, "/admin/queues/tasks/:id", a.taskPage)
+	get(read, "/admin/queues/tasks/:id", movedTaskPage)
 	get(read, "/admin/assets/:file", a.asset)
 
 	r.POST("/api/tasks", a.allow(tokens.Submit), deadline, a.enqueue)

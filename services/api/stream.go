@@ -1,11 +1,9 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -16,10 +14,7 @@ import (
 	"github.com/tasklog/tasklog/events"
 )
 
-const (
-	streamRoute   = "/api/events"
-	streamTimeout = 5 * time.Second // for a client to take what is written
-)
+const streamRoute = "/api/events"
 
 // stream serves GET /api/events: server-sent events, one an entry of the log.
 //
@@ -32,19 +27,12 @@ func (a *API) stream(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	if n := a.streams.Add(1); n > int64(a.cfg.MaxStreams) {
-		a.streams.Add(-1)
-		p := newProblem(http.StatusServiceUnavailable, "too-many-streams", "Too many event streams are open",
-			fmt.Sprintf("%d are the most", a.cfg.MaxStreams))
-		p.retryAfter = 5
-		a.fail(c, p)
+	leave, err := a.admitStream()
+	if err != nil {
+		a.fail(c, err)
 		return
 	}
-	a.metrics.streams.Inc()
-	defer func() {
-		a.streams.Add(-1)
-		a.metrics.streams.Dec()
-	}()
+	defer leave()
 	defer s.leave()
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
@@ -61,17 +49,14 @@ func (a *API) stream(c *gin.Context) {
 
 // stream is one event stream.
 type stream struct {
+	*sse
 	api    *API
-	w      http.ResponseWriter
-	rc     *http.ResponseController
 	filter filter
 	parts  []int       // partitions that can hold what the filter lets through
 	pos    []events.ID // by partition: all up to here was sent or filtered out
 	resume bool        // pos came from the client
 	sent   string      // the last id that the client was told
-	begun  bool
 	sub    *subscriber
-	out    bytes.Buffer
 }
 
 // filter lets events through; what is empty lets all.
@@ -94,7 +79,7 @@ func (a *API) newStream(c *gin.Context) (*stream, error) {
 		return nil, err
 	}
 	s := &stream{
-		api: a, w: c.Writer, rc: http.NewResponseController(c.Writer), sub: newSubscriber(),
+		sse: newSSE(c.Writer), api: a, sub: newSubscriber(),
 		filter: filter{task: q.Get("task"), queue: q.Get("queue"), types: q["type"]},
 		pos:    make([]events.ID, len(a.feeds)),
 	}
@@ -239,24 +224,9 @@ func (s *stream) position() string {
 	return strings.Join(ids, ",")
 }
 
-// flush writes what is collected, with the head before the first of it. A client that does not take
-// it in time ends the stream.
+// flush writes what is collected, and drops a client that does not take it in time.
 func (s *stream) flush() error {
-	_ = s.rc.SetWriteDeadline(time.Now().Add(streamTimeout)) // a writer without deadlines is a test's
-	if !s.begun {
-		s.begun = true
-		s.w.Header().Set("Content-Type", "text/event-stream")
-		s.w.Header().Set("X-Accel-Buffering", "no") // a proxy must not hold events back
-		s.w.WriteHeader(http.StatusOK)
-		if _, err := s.w.Write([]byte("retry: 1000\n\n")); err != nil {
-			return err
-		}
-	}
-	_, err := s.w.Write(s.out.Bytes())
-	s.out.Reset()
-	if err == nil {
-		err = s.rc.Flush()
-	}
+	err := s.sse.flush()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		s.api.drop(s.sub)
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 
@@ -11,7 +10,6 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/views"
-	"github.com/tasklog/tasklog/services/api/dashboard"
 	"github.com/tasklog/tasklog/services/api/wire"
 )
 
@@ -96,40 +94,4 @@ func unusable(err error) error {
 		"a projector makes them from the log; is one running?")
 	p.retryAfter = 2
 	return p
-}
-
-// newestShown is how many tasks, and how many events, the page of queues shows.
-const newestShown = 20
-
-// queuesPage serves GET /admin/queues.
-func (a *API) queuesPage(c *gin.Context) {
-	page, err := a.readQueuesPage(c)
-	if err != nil {
-		a.failPage(c, err)
-		return
-	}
-	a.page(c, http.StatusOK, func(w io.Writer) error { return a.pages.Queues(w, page) })
-}
-
-func (a *API) readQueuesPage(c *gin.Context) (page dashboard.QueuesPage, err error) {
-	ctx := c.Request.Context()
-	list, fresh, err := a.queues(ctx)
-	if err != nil {
-		return page, err
-	}
-	page.Missed = fresh.Missed()
-	for _, q := range list {
-		page.Queues = append(page.Queues, dashboard.Queue{Name: q.Queue, Paused: q.Paused, Counts: q.Counts})
-	}
-	tasks, err := a.views.Tasks(ctx, views.Filter{Limit: newestShown})
-	if err != nil {
-		return page, unusable(err)
-	}
-	page.Tasks = tasks.Tasks
-	if page.Events, err = a.newestEvents(c, newestShown); err != nil {
-		return page, err
-	}
-	now, err := a.log.Now(ctx)
-	page.Base = base(c, now)
-	return page, err
 }

@@ -1,71 +1,106 @@
-// live.js fetches the page again while somebody looks at it, and puts the new <main> in the place of
-// the old one. It says when that fails. Without it the page refreshes itself as a whole.
-"use strict";
+// live.js keeps the page up: it opens the page's own address as an event stream, and puts the parts that
+// the server sends in the place of those that are there. It says when that fails, and goes on by itself.
+import { tell } from "./times.js";
 
-const period = 1500; // ms
-const patience = 5000; // ms
+const patience = 12_000; // ms without a sign of life; the server gives one every 5 s
 const freshness = document.getElementById("freshness");
+let source;
+let silence; // timer
+let retry; // timer
 let since = new Date();
-let timer;
 
 const clock = (date) => date.toLocaleTimeString([], { hour12: false });
 
-function fresh() {
+function fresh(now) {
   since = new Date();
   freshness.className = "fresh";
   freshness.textContent = "live";
-  freshness.title = "updated " + clock(since);
+  tell(now - since.getTime());
+  clearTimeout(silence);
+  silence = setTimeout(() => { lost("the server is silent"); follow(); }, patience);
 }
 
-function stale(reason) {
+function lost(reason) {
+  const text = "not updating since " + clock(since) + ": " + reason;
+  if (freshness.textContent === text) return; // a screen reader is told once
   freshness.className = "stale";
-  freshness.textContent = "not updating since " + clock(since) + ": " + reason;
+  freshness.textContent = text;
 }
 
-async function load() {
-  let response;
-  try {
-    response = await fetch(location.pathname, { cache: "no-store", redirect: "error", signal: AbortSignal.timeout(patience) });
-  } catch {
-    throw new Error("the server does not answer");
+// follow opens the stream of the page's address as it is now.
+export function follow() {
+  source?.close();
+  clearTimeout(retry);
+  source = new EventSource(location.pathname + location.search);
+  const mine = source;
+  source.addEventListener("parts", (e) => {
+    if (mine !== source) return;
+    const { now, parts } = JSON.parse(e.data);
+    for (const [id, html] of Object.entries(parts)) show(id, html);
+    fresh(now);
+  });
+  source.addEventListener("trouble", (e) => {
+    if (mine !== source) return;
+    clearTimeout(silence);
+    lost(JSON.parse(e.data).reason);
+  });
+  source.addEventListener("error", () => {
+    if (mine !== source) return;
+    lost("the server does not answer");
+    if (source.readyState === EventSource.CLOSED) retry = setTimeout(follow, 2000); // it would not try again
+  });
+}
+
+function show(id, html) {
+  const old = document.getElementById(id);
+  if (!old) {
+    // The page was a notice of what was wrong, and is one no more.
+    if (document.querySelector("main[data-notice]")) location.reload();
+    return;
   }
   // Parsed into a document of its own, which runs nothing.
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  const main = page.getElementById("live");
-  if (!response.ok) {
-    throw new Error(main?.querySelector("h1")?.textContent || "status " + response.status);
-  }
-  if (!main) {
-    throw new Error("the answer is not this page");
-  }
-  return main;
+  const next = new DOMParser().parseFromString(html, "text/html").getElementById(id);
+  if (next) morph(old, document.adoptNode(next));
 }
 
-// show replaces what changed, and keeps the focus of whoever uses the keyboard.
-function show(main) {
-  const live = document.getElementById("live");
-  if (live.innerHTML === main.innerHTML) return;
-  const focus = live.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-  live.replaceChildren(...document.adoptNode(main).childNodes);
-  if (focus !== null) {
-    live.querySelector('a[href="' + CSS.escape(focus) + '"]')?.focus({ preventScroll: true });
+// morph makes old what next is and touches only what differs, so that focus, selection, scroll positions
+// and opened details stay.
+function morph(old, next) {
+  if (old.isEqualNode(next)) return;
+  if (old.nodeName !== next.nodeName) {
+    old.replaceWith(next);
+    return;
+  }
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    old.nodeValue = next.nodeValue;
+    return;
+  }
+  for (const { name } of [...old.attributes]) {
+    const ours = name === "open" || name === "data-here"; // what a person opened, and where the keyboard is
+    if (!ours && !next.hasAttribute(name)) old.removeAttribute(name);
+  }
+  for (const { name, value } of next.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  let at = old.firstChild;
+  for (const child of [...next.childNodes]) {
+    const same = child.id ? [...old.children].find((c) => c.id === child.id) : at?.id ? null : at;
+    if (!same) {
+      old.insertBefore(child, at);
+      continue;
+    }
+    if (same === at) at = at.nextSibling;
+    else old.insertBefore(same, at);
+    morph(same, child);
+  }
+  while (at) {
+    const gone = at;
+    at = at.nextSibling;
+    gone.remove();
   }
 }
 
-async function refresh() {
-  clearTimeout(timer);
-  if (document.visibilityState !== "visible") return; // visibilitychange calls again
-  try {
-    const main = await load();
-    // What is being selected stays, so that it can be copied.
-    if (getSelection().isCollapsed) show(main);
-    fresh();
-  } catch (error) {
-    stale(error.message);
-  }
-  clearTimeout(timer);
-  timer = setTimeout(refresh, period);
-}
-
-document.addEventListener("visibilitychange", refresh);
-timer = setTimeout(refresh, period);
+follow();
+// A page that comes back from the browser's memory has a stream that ended.
+addEventListener("pageshow", (e) => { if (e.persisted) follow(); });
+addEventListener("pagehide", () => { source.close(); clearTimeout(silence); clearTimeout(retry); });
