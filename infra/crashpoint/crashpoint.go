@@ -45,7 +45,18 @@ const (
 	RebuildBeforeOpen Point = "rebuild.before_open" // all is there, and no decision is taken
 )
 
-// RebuildPoints lists them.
+// The points of a replay of the views. No service comes by them.
+const (
+	ReplayMidShadow   Point = "replay.mid_shadow"   // a piece of the new views is written, nobody reads them
+	ReplayAfterShadow Point = "replay.after_shadow" // they are where the stored ones were a moment ago
+	ReplayBeforeSwap  Point = "replay.before_swap"  // projectors store nothing, the new views are whole
+	ReplayAfterSwap   Point = "replay.after_swap"   // the new ones are stored, of the old ones there are leftovers
+)
+
+// ReplayPoints lists them.
+var ReplayPoints = []Point{ReplayMidShadow, ReplayAfterShadow, ReplayBeforeSwap, ReplayAfterSwap}
+
+// RebuildPoints lists those of a rebuild of the state.
 var RebuildPoints = []Point{RebuildAfterGate, RebuildAfterClear, RebuildMidWrite, RebuildBeforeOpen}
 
 // ArchivePoints lists those of the archive, which no service of a system under load comes by.

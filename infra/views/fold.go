@@ -13,9 +13,14 @@ import (
 	"github.com/tasklog/tasklog/projections/workers"
 )
 
-// maxMoved is how many tasks may have changed before the views must be stored: it bounds the time
-// that this takes Redis to some 2 ms.
-const maxMoved = 1000
+const (
+	// maxMoved is how many tasks may have changed before the views must be stored: it bounds the time
+	// that this takes Redis to some 2 ms.
+	maxMoved = 1000
+	// maxGathered is the same for a shadow, which is written piece by piece: it bounds memory, to some
+	// 30 MiB. Of tasks that begin and end meanwhile little is written.
+	maxGathered = 50_000
+)
 
 // Fold is the views of one partition in memory, on their way from the stored checkpoint to the next.
 // It is for one goroutine.
@@ -26,11 +31,12 @@ type Fold struct {
 	Workers    workers.View
 	Tasks      tasks.View
 
-	part   eventlog.Partition
-	stored events.ID // Invariant: stored <= Checkpoint
+	part     eventlog.Partition
+	stored   events.ID // Invariant: stored <= Checkpoint
+	maxMoved int
 }
 
-func newFold(p eventlog.Partition) *Fold { return &Fold{part: p} }
+func newFold(p eventlog.Partition) *Fold { return &Fold{part: p, maxMoved: maxMoved} }
 
 func (f *Fold) views() []projections.View {
 	return []projections.View{&f.Queues, &f.Throughput, &f.Workers, &f.Tasks}
@@ -61,7 +67,9 @@ func (f *Fold) Add(e eventlog.Entry) {
 }
 
 // Full reports that the views must be stored before the next entry is added.
-func (f *Fold) Full() bool { return f.Tasks.Moved() >= maxMoved || f.Tasks.Due() }
+func (f *Fold) Full(next eventlog.Entry) bool {
+	return f.Tasks.Moved() >= f.maxMoved || f.Tasks.Due(next.Event)
+}
 
 // Dirty reports that there is something to store.
 func (f *Fold) Dirty() bool { return f.Checkpoint != f.stored }

@@ -39,7 +39,7 @@ func (h *house) load(p eventlog.Partition) *views.Fold {
 	h.Helper()
 	f, err := h.store.Load(h.Context(), p)
 	if errors.Is(err, views.ErrUnusable) {
-		f, err = h.store.Reset(h.Context(), p, owner, ttl, false)
+		f, err = h.store.Reset(h.Context(), p, owner, ttl)
 	}
 	if err != nil {
 		h.Fatal(err)

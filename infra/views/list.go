@@ -135,7 +135,7 @@ func (s *Store) merge(ctx context.Context, filter Filter, after position) (*merg
 		for queue, q := range v.All() {
 			for state := range q.Counts {
 				if filter.State == events.StateNone || filter.State == state {
-					key := indexKey(p, h.Generation, tasks.Place{State: state, Queue: queue})
+					key := indexKey(p, h.Index, tasks.Place{State: state, Queue: queue})
 					m.streams = append(m.streams, &stream{key: key, list: state == events.StateCompleted, part: p, after: after})
 				}
 			}

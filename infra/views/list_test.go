@@ -135,7 +135,7 @@ func TestManyChangesOfOneMillisecondAreAllListed(t *testing.T) {
 		h.request(fmt.Sprintf("t%03d", i), "q", "n", 0)
 	}
 	h.project()
-	generation := h.load(p).Generation
+	generation := h.load(p).Index
 	key := p.View(fmt.Sprintf("tasks:%d:waiting:q", generation))
 	for _, id := range h.log.Conn().View.ZRange(t.Context(), key, 0, -1).Val() {
 		if err := h.log.Conn().View.Do(t.Context(), "ZADD", key, 1_764_000_000_000, id).Err(); err != nil {
@@ -232,7 +232,7 @@ func TestManyCompletedInOneMillisecondAreAllListed(t *testing.T) {
 		}
 		h.complete(p, "q")
 		h.project()
-		key := p.View(fmt.Sprintf("tasks:%d:completed:q", h.load(p).Generation))
+		key := p.View(fmt.Sprintf("tasks:%d:completed:q", h.load(p).Index))
 		list := rdb.LRange(t.Context(), key, 0, -1).Val()
 		if len(list) != n {
 			t.Fatalf("%d completed, want %d", len(list), n)

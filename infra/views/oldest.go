@@ -46,7 +46,7 @@ func (s *Store) Overview(ctx context.Context) (Overview, error) {
 		for queue, q := range v.All() {
 			for _, state := range []events.State{events.StateWaiting, events.StateDue} {
 				if n := q.Counts[state]; n > 0 {
-					places = append(places, place{indexKey(p, h.Generation, tasks.Place{State: state, Queue: queue}), queue, n})
+					places = append(places, place{indexKey(p, h.Index, tasks.Place{State: state, Queue: queue}), queue, n})
 				}
 			}
 		}

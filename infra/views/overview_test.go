@@ -63,7 +63,7 @@ func BenchmarkReads(b *testing.B) {
 	server := testredis.Start(b)
 	log := testredis.Open(b, server.URL(), 1)
 	store, p, ctx := views.New(log), log.Partitions()[0], context.Background()
-	f, err := store.Reset(ctx, p, owner, ttl, true)
+	f, err := store.Reset(ctx, p, owner, ttl)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -78,11 +78,12 @@ func BenchmarkReads(b *testing.B) {
 	}
 	seq := uint64(0)
 	add := func(at time.Time, task string, d events.Data) {
-		if f.Full() {
+		seq++
+		e := eventlog.Entry{Event: events.Event{ID: events.ID{Ms: at.UnixMilli(), Seq: seq}, Task: task, Data: d}}
+		if f.Full(e) {
 			save()
 		}
-		seq++
-		f.Add(eventlog.Entry{Event: events.Event{ID: events.ID{Ms: at.UnixMilli(), Seq: seq}, Task: task, Data: d}})
+		f.Add(e)
 	}
 	label := func(q int) events.Label { return events.Label{Queue: fmt.Sprintf("queue-%03d", q), Name: "n"} }
 	step := 10 * time.Minute

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -26,18 +27,15 @@ const maxArgs = 2000
 // Save stores the views and their checkpoint in one step, and extends the lease of owner. It returns
 // ErrMoved when another projector got there first. After any error f is of no use: load it again.
 func (s *Store) Save(ctx context.Context, f *Fold, owner string, ttl time.Duration) error {
-	o := operations{
-		keys: []string{f.part.View("head"), f.part.View("lease")},
-		args: []any{
-			owner, ttl.Milliseconds(), f.Generation, f.stored.String(), f.Checkpoint.String(),
-			f.Read, f.Skipped, f.Missed,
-		},
-	}
+	var list operations
 	for _, v := range f.views() {
-		o.fields(f.part.View(v.Name()), v.Changed())
+		list.fields(f.part.View(v.Name()), v.Changed())
 	}
-	o.index(f)
-	answer, err := saveScript.Run(ctx, s.rdb, o.keys, o.args...).Text()
+	list.index(f)
+	keys, args := list.script([]string{f.part.View("head"), f.part.View("lease")}, []any{
+		owner, ttl.Milliseconds(), f.Generation, f.stored.String(), f.Checkpoint.String(), f.Read, f.Skipped, f.Missed,
+	})
+	answer, err := saveScript.Run(ctx, s.rdb, keys, args...).Text()
 	if err := unusable(err); err != nil {
 		return fmt.Errorf("save the views of partition %d at %s: %w", f.part.N, f.Checkpoint, err)
 	}
@@ -49,24 +47,34 @@ func (s *Store) Save(ctx context.Context, f *Fold, owner string, ttl time.Durati
 	return nil
 }
 
-// operations is what save.lua does, as its KEYS and ARGV. Those that add come before those that
-// remove, because a Redis that is out of memory then refuses the first of them and nothing is done.
-type operations struct {
-	keys []string
-	args []any
+// operation is a command that a script runs.
+type operation struct {
+	command, key string
+	args         []any
 }
 
+// operations are in an order in which those that add come before those that remove, because a Redis that is out
+// of memory then refuses the first of them and nothing is done.
+type operations []operation
+
+// add adds a command, more than one where it has too many arguments.
 func (o *operations) add(command, key string, args []any) {
-	for len(args) > 0 {
-		n := min(len(args), maxArgs)
-		o.keys = append(o.keys, key)
-		o.args = append(append(o.args, command, n), args[:n]...)
-		args = args[n:]
+	for some := range slices.Chunk(args, maxArgs) {
+		*o = append(*o, operation{command, key, some})
 	}
 }
 
+// script appends the operations to the KEYS and ARGV of a script.
+func (o operations) script(keys []string, args []any) ([]string, []any) {
+	for _, op := range o {
+		keys = append(keys, op.key)
+		args = append(append(args, op.command, len(op.args)), op.args...)
+	}
+	return keys, args
+}
+
 // fields stores the fields of a view that changed.
-func (o *operations) fields(key string, changed func(func(string, []byte) bool)) {
+func (o *operations) fields(key string, changed iter.Seq2[string, []byte]) {
 	var set, gone []any
 	for field, value := range changed {
 		if value == nil {
@@ -100,6 +108,7 @@ func (o *operations) index(f *Fold) {
 	}
 	for place, list := range completed {
 		slices.SortFunc(list, func(a, b ended) int { return a.at.Compare(b.at) })
+		list = list[max(0, len(list)-tasks.Keep):]
 		members := make([]any, len(list))
 		for i, e := range list {
 			members[i] = position{e.at.Ms, e.task}.String()
@@ -118,8 +127,8 @@ func (o *operations) index(f *Fold) {
 	}
 }
 
-func (f *Fold) index(place tasks.Place) string { return indexKey(f.part, f.Generation, place) }
+func (f *Fold) index(place tasks.Place) string { return indexKey(f.part, f.Index, place) }
 
-func indexKey(p eventlog.Partition, generation int64, place tasks.Place) string {
-	return p.View("tasks:" + strconv.FormatInt(generation, 10) + ":" + string(place.State) + ":" + place.Queue)
+func indexKey(p eventlog.Partition, index int64, place tasks.Place) string {
+	return p.View("tasks:" + strconv.FormatInt(index, 10) + ":" + string(place.State) + ":" + place.Queue)
 }

@@ -34,27 +34,31 @@ var ErrMoved = errors.New("another projector moved the views")
 // projector makes them again with Reset.
 var ErrUnusable = errors.New("no usable views are stored")
 
+// ErrVersion is the ErrUnusable of views that a program of another version keeps.
+var ErrVersion = fmt.Errorf("%w: another version", ErrUnusable)
+
 // ErrNone is the ErrUnusable of a log that nobody has projected yet.
 var ErrNone = fmt.Errorf("%w: none", ErrUnusable)
 
 // layout is the version of the keys and of head. It changes when they do.
-const layout = 1
+const layout = 2
 
 // Head is what is known of the stored views of a partition.
 type Head struct {
-	Generation int64     // tells the views before and after a reset apart
+	Generation int64     // tells the views before and after a reset or a swap apart
+	Index      int64     // the generation that the keys of the index are of
 	Checkpoint events.ID // everything up to here is in the views
-	Read       int64     // entries folded or skipped since the reset
+	Read       int64     // entries folded or skipped
 	Skipped    int64     // of these, entries that are no events
 	Missed     int64     // entries that were removed from the log before they were read
-	swept      int64     // no key of a generation before this one is left
+	swept      int64     // nothing is left of other generations than this one
 }
 
 // headFields are the fields of head, in the order in which parseHead takes them.
-var headFields = []string{"version", "generation", "checkpoint", "read", "skipped", "missed", "swept"}
+var headFields = []string{"version", "generation", "checkpoint", "read", "skipped", "missed", "swept", "index"}
 
 func parseHead(values []any) (h Head, err error) {
-	var s [7]string
+	var s [8]string
 	for i := range min(len(values), len(s)) {
 		s[i], _ = values[i].(string)
 	}
@@ -62,12 +66,12 @@ func parseHead(values []any) (h Head, err error) {
 		return h, ErrNone
 	}
 	if s[0] != version() {
-		return h, fmt.Errorf("%w: they are of version %q, and this program knows %q", ErrUnusable, s[0], version())
+		return h, fmt.Errorf("%w: they are of %q, and this program knows %q", ErrVersion, s[0], version())
 	}
 	if h.Checkpoint, err = events.ParseID(s[2]); err != nil {
 		return h, fmt.Errorf("%w: checkpoint: %w", ErrUnusable, err)
 	}
-	for i, dst := range map[int]*int64{1: &h.Generation, 3: &h.Read, 4: &h.Skipped, 5: &h.Missed, 6: &h.swept} {
+	for i, dst := range map[int]*int64{1: &h.Generation, 3: &h.Read, 4: &h.Skipped, 5: &h.Missed, 6: &h.swept, 7: &h.Index} {
 		if *dst, err = strconv.ParseInt(s[i], 10, 64); err != nil {
 			return h, fmt.Errorf("%w: %s %q: %w", ErrUnusable, headFields[i], s[i], err)
 		}
@@ -83,7 +87,17 @@ var leaseScript = redis.NewScript(leaseSource)
 // Lease takes or extends the lease of a partition for a projector, for ttl from now. While another
 // holds it, Lease returns how long that has still to run, and 0 otherwise.
 func (s *Store) Lease(ctx context.Context, p eventlog.Partition, owner string, ttl time.Duration) (time.Duration, error) {
-	left, err := leaseScript.Run(ctx, s.rdb, []string{p.View("lease")}, owner, ttl.Milliseconds()).Int64()
+	return s.lease(ctx, p, owner, ttl, 0)
+}
+
+// Seize takes the lease from whoever holds it: views then stand still until ttl from now, or Release.
+func (s *Store) Seize(ctx context.Context, p eventlog.Partition, owner string, ttl time.Duration) error {
+	_, err := s.lease(ctx, p, owner, ttl, 1)
+	return err
+}
+
+func (s *Store) lease(ctx context.Context, p eventlog.Partition, owner string, ttl time.Duration, force int) (time.Duration, error) {
+	left, err := leaseScript.Run(ctx, s.rdb, []string{p.View("lease")}, owner, ttl.Milliseconds(), force).Int64()
 	if err != nil {
 		return 0, fmt.Errorf("lease the views of partition %d: %w", p.N, err)
 	}
@@ -102,26 +116,25 @@ var resetSource string
 var resetScript = redis.NewScript(resetSource)
 
 // Reset throws the views of a partition away and starts a new generation of them at the beginning of
-// the log. It takes the lease: with force from whoever holds it, without it returns ErrMoved while
-// another does.
-func (s *Store) Reset(ctx context.Context, p eventlog.Partition, owner string, ttl time.Duration, force bool) (*Fold, error) {
-	f := newFold(p)
-	keys := []string{p.View("head"), p.View("lease")}
-	for _, v := range f.views() {
-		keys = append(keys, p.View(v.Name()))
-	}
-	forced := 0
-	if force {
-		forced = 1
-	}
-	generation, err := resetScript.Run(ctx, s.rdb, keys, owner, ttl.Milliseconds(), version(), forced).Int64()
+// the log. It takes the lease, or returns ErrMoved while another holds it.
+func (s *Store) Reset(ctx context.Context, p eventlog.Partition, owner string, ttl time.Duration) (*Fold, error) {
+	generation, err := s.generation(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("reset the views of partition %d: %w", p.N, err)
 	}
-	if generation == 0 {
-		return nil, fmt.Errorf("reset the views of partition %d: %w", p.N, ErrMoved)
+	f := newFold(p)
+	keys := []string{p.View("head"), p.View("lease"), shadowKey(p, generation)}
+	for _, v := range f.views() {
+		keys = append(keys, p.View(v.Name()))
 	}
-	f.Generation = generation
+	answer, err := resetScript.Run(ctx, s.rdb, keys, owner, ttl.Milliseconds(), version(), generation).Text()
+	if err != nil {
+		return nil, fmt.Errorf("reset the views of partition %d: %w", p.N, err)
+	}
+	if answer != "ok" {
+		return nil, fmt.Errorf("reset the views of partition %d: %w: %s", p.N, ErrMoved, answer)
+	}
+	f.Generation, f.Index = generation, generation
 	return f, nil
 }
 

@@ -45,7 +45,7 @@ func TestOfTwoProjectorsAtOneCheckpointOneStores(t *testing.T) {
 		if err := h.store.Save(t.Context(), a, owner, ttl); !errors.Is(err, views.ErrMoved) {
 			t.Errorf("%v, want ErrMoved while another holds the lease", err)
 		}
-		if _, err := h.store.Reset(t.Context(), p, owner, ttl, false); !errors.Is(err, views.ErrMoved) {
+		if _, err := h.store.Reset(t.Context(), p, owner, ttl); !errors.Is(err, views.ErrMoved) {
 			t.Errorf("%v, want ErrMoved while another holds the lease", err)
 		}
 		q, _, err := h.store.Queues(t.Context())
@@ -62,7 +62,10 @@ func TestAnOldGenerationCannotBeStored(t *testing.T) {
 		h.request("a", "q", "n", 0)
 		old := h.load(p)
 		h.read(old, p, 100)
-		fresh, err := h.store.Reset(t.Context(), p, "rebuild", ttl, true)
+		if err := h.store.Seize(t.Context(), p, "rebuild", ttl); err != nil {
+			t.Fatal(err)
+		}
+		fresh, err := h.store.Reset(t.Context(), p, "rebuild", ttl)
 		if err != nil || fresh.Generation <= old.Generation {
 			t.Fatalf("generation %d after %d, %v", fresh.Generation, old.Generation, err)
 		}
@@ -149,28 +152,6 @@ func TestLagTellsHowFarTheViewsAreBehind(t *testing.T) {
 	})
 }
 
-func TestLagIsExactWhenTheLogWasTrimmed(t *testing.T) {
-	h := build(t, testredis.Start(t).URL(), 1)
-	p := h.log.Partitions()[0]
-	for i := range 10 {
-		h.request(fmt.Sprintf("t%d", i), "q", "n", 0)
-	}
-	h.project()
-	at, err := h.store.Checkpoint(t.Context(), p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 3 {
-		h.request(fmt.Sprintf("u%d", i), "q", "n", 0)
-	}
-	if held, err := h.log.Trim(t.Context(), p, at); held != nil || err != nil {
-		t.Fatalf("%+v, %v", held, err)
-	}
-	if l, err := h.store.Lag(t.Context()); err != nil || l[0].Entries != 3 {
-		t.Errorf("%+v, %v; want 3 entries", l, err)
-	}
-}
-
 func TestPartitionsAreMerged(t *testing.T) {
 	h := build(t, testredis.Start(t).URL(), 4)
 	if q, fresh, err := h.store.Queues(t.Context()); err != nil || q.Len() != 0 || !fresh.Newest.IsZero() {
@@ -236,7 +217,7 @@ func TestSweepLeavesEverythingButOldGenerations(t *testing.T) {
 		h.project()
 		before := rdb.DBSize(t.Context()).Val()
 		old := h.load(p)
-		f, err := h.store.Reset(t.Context(), p, owner, ttl, true)
+		f, err := h.store.Reset(t.Context(), p, owner, ttl)
 		if err != nil || f.Swept() {
 			t.Fatalf("%v, swept %v", err, f.Swept())
 		}

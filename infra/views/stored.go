@@ -76,10 +76,10 @@ type Indexed struct {
 
 const indexPage = 1000
 
-// Index yields what the index of a generation holds at a place, in no order. Where it changes
+// Index yields what the index of views, Head.Index, holds at a place, in no order. Where it changes
 // meanwhile, tasks may be missing, or come twice. An error is the last thing yielded.
-func (s *Store) Index(ctx context.Context, p eventlog.Partition, generation int64, place tasks.Place) iter.Seq2[Indexed, error] {
-	key := indexKey(p, generation, place)
+func (s *Store) Index(ctx context.Context, p eventlog.Partition, index int64, place tasks.Place) iter.Seq2[Indexed, error] {
+	key := indexKey(p, index, place)
 	if place.State == events.StateCompleted {
 		return s.indexList(ctx, key)
 	}
@@ -136,13 +136,13 @@ type Claim struct {
 
 // At reads the head and what the index says of some claims, all at one moment: the ms of the task's last
 // change, or -1 where it does not stand. Completed tasks have no such place.
-func (s *Store) At(ctx context.Context, p eventlog.Partition, generation int64, claims []Claim) (Head, []int64, error) {
+func (s *Store) At(ctx context.Context, p eventlog.Partition, index int64, claims []Claim) (Head, []int64, error) {
 	var head *redis.SliceCmd
 	scores := make([]*redis.FloatCmd, len(claims))
 	_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
 		head = tx.HMGet(ctx, p.View("head"), headFields...)
 		for i, c := range claims {
-			scores[i] = tx.ZScore(ctx, indexKey(p, generation, c.Place), c.Task)
+			scores[i] = tx.ZScore(ctx, indexKey(p, index, c.Place), c.Task)
 		}
 		return nil
 	})

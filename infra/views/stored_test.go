@@ -59,7 +59,7 @@ func TestTheIndexIsReadPageByPage(t *testing.T) {
 		}
 		found := func(state events.State) map[string]int64 {
 			all := map[string]int64{}
-			for at, err := range h.store.Index(t.Context(), p, stored.Generation, tasks.Place{State: state, Queue: "mail"}) {
+			for at, err := range h.store.Index(t.Context(), p, stored.Index, tasks.Place{State: state, Queue: "mail"}) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -75,7 +75,7 @@ func TestTheIndexIsReadPageByPage(t *testing.T) {
 		for _, id := range slices.Sorted(maps.Keys(waiting))[:10] {
 			claims = append(claims, views.Claim{Task: id, Place: tasks.Place{State: events.StateWaiting, Queue: "mail"}})
 		}
-		head, at, err := h.store.At(t.Context(), p, stored.Generation, claims)
+		head, at, err := h.store.At(t.Context(), p, stored.Index, claims)
 		if err != nil || head != stored.Head || at[0] != -1 {
 			t.Errorf("%+v, %v, %v", head, at, err)
 		}

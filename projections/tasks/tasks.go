@@ -81,8 +81,19 @@ func (v *View) Apply(e events.Event) {
 // Moved returns how many tasks changed.
 func (v *View) Moved() int { return len(v.moved) }
 
-// Due reports that the store is to be told before the next event is applied: it has to drop tasks now.
-func (v *View) Due() bool { return len(v.trim) > 0 }
+// Due reports that the store is to be told before the next event is applied: it has to drop tasks now, or a
+// task that was over and forgotten begins again. A change is of one life: so the store holds the same
+// whatever the batches were.
+func (v *View) Due(next events.Event) bool {
+	if len(v.trim) > 0 {
+		return true
+	}
+	if _, begins := next.Data.(events.TaskRequested); !begins {
+		return false
+	}
+	_, moved := v.moved[next.Task]
+	return moved
+}
 
 // Trim returns the places of cancelled tasks that are to be cut to the newest Keep, after the changes.
 func (v *View) Trim() []Place { return v.trim }

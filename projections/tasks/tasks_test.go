@@ -59,7 +59,7 @@ func TestTheStoreIsToldWhenToDropTasks(t *testing.T) {
 	for i := 1; i <= 3*tasks.Keep; i++ {
 		id := fmt.Sprintf("t%d", i)
 		v.Apply(events.Event{ID: events.ID{Ms: int64(i)}, Task: id, Data: events.TaskCancelled{Label: about}})
-		if v.Due() {
+		if v.Due(events.Event{}) {
 			if got := v.Trim(); len(got) != 1 || got[0] != (tasks.Place{State: events.StateCancelled, Queue: "mail"}) {
 				t.Fatalf("to be dropped from %v", got)
 			}

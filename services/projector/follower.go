@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/views"
@@ -33,21 +32,17 @@ type follower struct {
 	renewed time.Time        // when the lease was extended, by our clock
 	saved   time.Time        // when the views were stored
 	saves   int
-
-	// A rebuild ends when the views have reached a place in the log, and tells how far it is.
-	until    *events.ID
-	progress func(read int64)
 }
 
-// lead takes the lease, loads the views and keeps them until something goes wrong or, in a rebuild,
-// all is done. While another projector leads it returns how long to wait.
+// lead takes the lease, loads the views and keeps them until something goes wrong. While another projector
+// leads it returns how long to wait.
 func (f *follower) lead(ctx context.Context) (time.Duration, error) {
 	f.renewed = time.Now()
 	left, err := f.store.Lease(ctx, f.part, f.id, f.cfg.LeaseTTL)
 	if err != nil || left > 0 {
 		return min(left+time.Millisecond, standBy), err
 	}
-	defer f.release(ctx)
+	defer f.release(ctx, f.part)
 	if err := f.load(ctx); err != nil {
 		return 0, err
 	}
@@ -58,11 +53,11 @@ func (f *follower) lead(ctx context.Context) (time.Duration, error) {
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
 	defer stop()
-	if !f.fold.Swept() && f.until == nil {
+	if !f.fold.Swept() {
 		generation := f.fold.Generation
 		sweeping.Go(func() { f.sweep(ctx, generation) })
 	}
-	for ctx.Err() == nil && !f.done() {
+	for ctx.Err() == nil {
 		if err := f.step(ctx); err != nil {
 			if errors.Is(err, views.ErrMoved) {
 				f.metrics.moved.Inc()
@@ -73,10 +68,21 @@ func (f *follower) lead(ctx context.Context) (time.Duration, error) {
 	return 0, nil
 }
 
-// load takes the stored views; those that are of no use are thrown away first.
+// load takes the stored views. Those of another version stay for their readers until ours are there; others that
+// are of no use are thrown away.
 func (f *follower) load(ctx context.Context) (err error) {
 	f.ahead = nil
 	f.fold, err = f.store.Load(ctx, f.part)
+	if errors.Is(err, views.ErrVersion) {
+		f.metrics.rebuilds.Inc()
+		f.slog.LogAttrs(ctx, slog.LevelInfo, "views are made beside those of another version, and will take their place",
+			slog.Int("partition", f.part.N), slog.Any("reason", err))
+		r := remake{Projector: f.Projector, part: f.part, renewed: f.renewed, leads: true}
+		if _, err := r.run(ctx); err != nil {
+			return err
+		}
+		f.fold, err = f.store.Load(ctx, f.part)
+	}
 	if errors.Is(err, views.ErrUnusable) {
 		return f.reset(ctx, err)
 	}
@@ -92,7 +98,7 @@ func (f *follower) reset(ctx context.Context, why error) (err error) {
 	f.metrics.rebuilds.Inc()
 	f.slog.LogAttrs(ctx, level, "views are made again from the log",
 		slog.Int("partition", f.part.N), slog.Any("reason", why))
-	f.fold, err = f.store.Reset(ctx, f.part, f.id, f.cfg.LeaseTTL, false)
+	f.fold, err = f.store.Reset(ctx, f.part, f.id, f.cfg.LeaseTTL)
 	return err
 }
 
@@ -104,11 +110,11 @@ func (f *follower) mended(ctx context.Context, err error) (time.Duration, error)
 	return 0, err
 }
 
-// release gives the lease back, so that the next projector need not wait for its end.
-func (f *follower) release(ctx context.Context) {
+// release gives the lease of a partition back, so that the next projector need not wait for its end.
+func (p *Projector) release(ctx context.Context, part eventlog.Partition) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = f.store.Release(ctx, f.part, f.id) // else it ends by itself
+	_ = p.store.Release(ctx, part, p.id) // else it ends by itself
 }
 
 func (f *follower) sweep(ctx context.Context, generation int64) {
@@ -118,13 +124,8 @@ func (f *follower) sweep(ctx context.Context, generation int64) {
 	}
 }
 
-func (f *follower) done() bool {
-	return f.until != nil && f.fold != nil && f.fold.Checkpoint.Compare(*f.until) >= 0 && !f.fold.Dirty()
-}
-
 // step waits for events, folds what is there and stores the views.
 func (f *follower) step(ctx context.Context) error {
-	before := f.fold.Read
 	if err := f.gather(ctx); err != nil {
 		return err
 	}
@@ -144,8 +145,5 @@ func (f *follower) step(ctx context.Context) error {
 	f.renewed = f.saved
 	f.metrics.saves.Inc()
 	f.metrics.newest.WithLabelValues(label(f.part.N)).Set(float64(f.fold.Checkpoint.Ms) / 1000)
-	if f.progress != nil {
-		f.progress(f.fold.Read - before)
-	}
 	return nil
 }

@@ -20,9 +20,6 @@ func (f *follower) gather(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(entries) == 0 && f.until != nil {
-			f.until = &events.ID{} // what a rebuild was to reach is not there any more
-		}
 		f.ahead, f.more = entries, len(entries) == readBatch
 	}
 	until := f.saved.Add(f.cfg.Pace)
@@ -51,7 +48,7 @@ func (f *follower) gather(ctx context.Context) error {
 // add folds what was read, until the views must be stored.
 func (f *follower) add(ctx context.Context) {
 	for i, e := range f.ahead {
-		if f.fold.Full() {
+		if f.fold.Full(e) {
 			f.ahead = f.ahead[i:]
 			return
 		}

@@ -110,12 +110,13 @@ func dump(t testing.TB, log *eventlog.Log, p eventlog.Partition) string {
 	t.Helper()
 	ctx, rdb := context.Background(), log.Conn().View
 	head := rdb.HGetAll(ctx, p.View("head")).Val()
-	generation := head["generation"]
-	if generation == "" {
+	index := head["index"]
+	if index == "" {
 		t.Fatal("no views are stored")
 	}
-	delete(head, "generation")
-	delete(head, "swept")
+	for _, field := range []string{"generation", "index", "swept"} {
+		delete(head, field)
+	}
 	var b strings.Builder
 	hash := func(name string, fields map[string]string) {
 		for _, f := range slices.Sorted(maps.Keys(fields)) {
@@ -126,7 +127,7 @@ func dump(t testing.TB, log *eventlog.Log, p eventlog.Partition) string {
 	for _, name := range []string{"queues", "throughput", "workers", "tasks"} {
 		hash(name, rdb.HGetAll(ctx, p.View(name)).Val())
 	}
-	prefix := p.View("tasks:" + generation + ":")
+	prefix := p.View("tasks:" + index + ":")
 	for _, key := range keys(t, log, prefix) {
 		if strings.HasPrefix(key, prefix+"completed:") {
 			for _, s := range rdb.LRange(ctx, key, 0, -1).Val() {

@@ -90,7 +90,7 @@ func TestARestartOfRedisCostsNothing(t *testing.T) {
 	write(t, log, p, list[2000:])
 	caughtUp(t, log, p)
 	got := dump(t, log, p)
-	if _, err := projector.Rebuild(t.Context(), log, nil); err != nil {
+	if _, err := projector.Rebuild(t.Context(), log, projector.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if want := dump(t, log, p); got != want {
@@ -132,7 +132,7 @@ func TestBrokenConnectionsCostNothing(t *testing.T) {
 	stop()
 	got := dump(t, log, p)
 	broken = 0
-	if _, err := projector.Rebuild(t.Context(), log, func(int64, int64) { breakAll() }); err != nil {
+	if _, err := projector.Rebuild(t.Context(), log, projector.Options{Progress: func(int64, int64) { breakAll() }}); err != nil {
 		t.Fatal(err)
 	}
 	if broken < 3 {
@@ -147,13 +147,13 @@ func TestRebuildsAtOnceAndBesideProjectorsEndInTheSameViews(t *testing.T) {
 	testredis.Each(t, func(t *testing.T, url string) {
 		log := open(t, url, 2)
 		for i, p := range log.Partitions() {
-			write(t, log, p, simulation.Make(simulation.Config{Seed: uint64(13 + i), Events: 5000}).Events)
+			write(t, log, p, simulation.Make(simulation.Config{Seed: uint64(13 + i), Events: 2000}).Events)
 		}
 		run(t, log, quiet(), nil)
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
-				if _, err := projector.Rebuild(t.Context(), log, nil); err != nil {
+				if _, err := projector.Rebuild(t.Context(), log, projector.Options{}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -162,7 +162,7 @@ func TestRebuildsAtOnceAndBesideProjectorsEndInTheSameViews(t *testing.T) {
 		for _, p := range log.Partitions() {
 			caughtUp(t, log, p)
 			got := dump(t, log, p)
-			if _, err := projector.Rebuild(t.Context(), log, nil); err != nil {
+			if _, err := projector.Rebuild(t.Context(), log, projector.Options{}); err != nil {
 				t.Fatal(err)
 			}
 			if want := dump(t, log, p); got != want {

@@ -17,8 +17,9 @@
 // # Failure
 //
 // Redis away: the stored views are loaded again when it is back. This process killed: another one
-// takes over when the lease has ended, 5 s later at the most. Views lost, broken or of another
-// version: they are made again from the log.
+// takes over when the lease has ended, 5 s later at the most. Views lost or broken: they are made
+// again from the log, and grow. Views of another version: they stay as they are until ours, made
+// beside them, take their place.
 package projector
 
 import (

@@ -43,12 +43,12 @@ func TestRebuiltViewsEqualThoseThatFollowedLive(t *testing.T) {
 			live = append(live, dump(t, log, p))
 		}
 		var last, total int64
-		sum, err := projector.Rebuild(t.Context(), log, func(done, expected int64) {
+		sum, err := projector.Rebuild(t.Context(), log, projector.Options{Progress: func(done, expected int64) {
 			if done < last {
 				t.Errorf("progress went from %d to %d", last, done)
 			}
 			last, total = done, expected
-		})
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestProjectorsThatComeAndGoGiveTheSameViews(t *testing.T) {
 		}
 		caughtUp(t, log, p)
 		got := dump(t, log, p)
-		if _, err := projector.Rebuild(t.Context(), log, nil); err != nil { // while one runs
+		if _, err := projector.Rebuild(t.Context(), log, projector.Options{}); err != nil { // while one runs
 			t.Fatal(err)
 		}
 		if want := dump(t, log, p); got != want {
@@ -210,7 +210,7 @@ func TestAnEntryThatIsNoEventIsSkippedCountedAndLogged(t *testing.T) {
 				t.Errorf("%s: %s, want %s", name, g, w)
 			}
 		}
-		sum, err := projector.Rebuild(t.Context(), log, nil)
+		sum, err := projector.Rebuild(t.Context(), log, projector.Options{})
 		if err != nil || sum.Skipped != 1 || sum.Entries != int64(len(list))+1 {
 			t.Errorf("%+v, %v; want 1 skipped of %d", sum, err, len(list)+1)
 		}
@@ -255,7 +255,7 @@ func TestATrimmedLogIsSaidAloudAndTheRestIsFolded(t *testing.T) {
 	caughtUp(t, log, p)
 	stop()
 	expectMetric(t, reg, "tasklog_projector_missed_total", 0)
-	sum, err := projector.Rebuild(t.Context(), log, nil)
+	sum, err := projector.Rebuild(t.Context(), log, projector.Options{})
 	if err != nil || sum.Missed != 900 || sum.Entries != int64(len(list))-900+1 {
 		t.Errorf("%+v, %v; want 900 entries to be missing of %d", sum, err, len(list)+1)
 	}
@@ -312,7 +312,7 @@ func TestViewsOfNoUseAreMadeAgain(t *testing.T) {
 					return head[0] == head[1]
 				})
 				got := dump(t, log, p)
-				if _, err := projector.Rebuild(t.Context(), log, nil); err != nil {
+				if _, err := projector.Rebuild(t.Context(), log, projector.Options{}); err != nil {
 					t.Fatal(err)
 				}
 				if want := dump(t, log, p); got != want {
@@ -337,7 +337,7 @@ func TestTheIndexOfCompletedTasksIsBounded(t *testing.T) {
 	if !strings.Contains(got, fmt.Sprintf("0199a1b2-7c3d-7e4f-8a5b-%012d\n", n-1)) {
 		t.Error("the newest completed task is not in the index")
 	}
-	if _, err := projector.Rebuild(t.Context(), log, nil); err != nil {
+	if _, err := projector.Rebuild(t.Context(), log, projector.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if want := dump(t, log, p); got != want {

@@ -5,17 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
-	"github.com/tasklog/tasklog/infra/pause"
 	"github.com/tasklog/tasklog/infra/views"
 )
 
-// maxFailures is how many steps in a row Redis may leave unanswered, some 5 s, before a rebuild ends
-// with the last one's error.
-const maxFailures = 10
+// Options say what a rebuild does. The zero Options make every view.
+type Options struct {
+	// Only is the name of a view that alone is made again, at the checkpoint at which all views stand.
+	Only string
+	// Progress, which may be nil, is told entries done and expected, from one goroutine at a time.
+	Progress func(done, total int64)
+}
 
 // Summary tells what a rebuild did.
 type Summary struct {
@@ -23,108 +28,88 @@ type Summary struct {
 	Entries    int64 // of the log, read
 	Skipped    int64 // of these, no events
 	Missed     int64 // entries that had been removed from the log: the views count what is left
-	Took       time.Duration
+	// Differences are the fields in which the stored views were not as the log gives them, where they stood.
+	Differences []views.Difference
+	// Notes say where they could not be compared, and why.
+	Notes []string
+	Took  time.Duration
 }
 
-// Rebuild throws the stored views away and makes them again from the log, as it is when Rebuild
-// begins. Projectors that run meanwhile do no harm: they wait, and go on afterwards. Readers see the
-// new views grow. progress, which may be nil, is told entries done and expected; it is called from
-// one goroutine at a time.
+// Rebuild makes the views again from the log and puts them in the place of the stored ones, each partition in one
+// step. They reach the end that the log has when Rebuild begins, or with Only where the stored ones stand.
+// Projectors and readers may run meanwhile: these read the old views until the new ones are there, those go on
+// with the new ones, and store nothing in between for at most some two seconds.
 //
-// After an error, or when ctx ends, the views are those of some checkpoint, and any projector makes
-// the rest of them.
-func Rebuild(ctx context.Context, log *eventlog.Log, progress func(done, total int64)) (Summary, error) {
+// After an error, or when ctx ends, a partition has its old views or the new ones. What is left of a Rebuild
+// that was killed the next one sweeps, or any projector that starts. Two at once make the same views.
+func Rebuild(ctx context.Context, log *eventlog.Log, o Options) (Summary, error) {
 	began := time.Now()
+	if o.Only != "" && !slices.Contains(views.Views(), o.Only) {
+		return Summary{}, &events.FieldError{Field: "only", Reason: fmt.Sprintf("%q is not one of %v", o.Only, views.Views())}
+	}
 	p, err := New(log, Config{}, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return Summary{}, err
 	}
-	p.cfg.Pace = 0
 	var total int64
 	for _, part := range log.Partitions() {
-		n, err := log.Len(ctx, part)
+		n, err := length(ctx, log, part)
 		if err != nil {
 			return Summary{}, fmt.Errorf("rebuild: %w", err)
 		}
 		total += n
 	}
 	var mu sync.Mutex
-	sum := Summary{Partitions: len(log.Partitions())}
+	var done int64
 	report := func(read int64) {
 		mu.Lock()
 		defer mu.Unlock()
-		sum.Entries += read
-		if progress != nil {
-			progress(min(sum.Entries, total), total)
+		done += read
+		if o.Progress != nil {
+			o.Progress(min(done, total), total)
 		}
 	}
 	var wg sync.WaitGroup
+	results := make([]remade, len(log.Partitions()))
 	errs := make([]error, len(log.Partitions()))
 	for i, part := range log.Partitions() {
-		f := &follower{Projector: p, part: part, progress: report}
-		wg.Go(func() {
-			errs[i] = f.rebuild(ctx)
-			if f.fold == nil {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			sum.Skipped += f.fold.Skipped
-			sum.Missed += f.fold.Missed
-		})
+		r := remake{Projector: p, part: part, only: o.Only, report: report}
+		wg.Go(func() { results[i], errs[i] = r.rebuild(ctx) })
 	}
 	wg.Wait()
-	sum.Took = time.Since(began)
+	sum := Summary{Partitions: len(results), Took: time.Since(began)}
+	for _, r := range results {
+		sum.Entries += r.Read
+		sum.Skipped += r.Skipped
+		sum.Missed += r.Missed
+		sum.Differences = append(sum.Differences, r.differences...)
+		if r.note != "" {
+			sum.Notes = append(sum.Notes, r.note)
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		return sum, fmt.Errorf("rebuild: %w", err)
 	}
 	return sum, nil
 }
 
-// rebuild resets the views of one partition and leads it until they have reached the end that the
-// log had.
-func (f *follower) rebuild(ctx context.Context) (err error) {
-	if f.fold, err = f.store.Reset(ctx, f.part, f.id, f.cfg.LeaseTTL, true); err != nil {
-		return err
-	}
-	defer f.release(ctx)
-	end, err := f.log.Last(ctx, f.part)
+// length returns how many entries a replay of a partition reads.
+func length(ctx context.Context, log *eventlog.Log, part eventlog.Partition) (int64, error) {
+	n, err := log.Len(ctx, part)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	f.until = &end
-	for failures := 0; !f.done(); {
-		saves := f.saves
-		err := f.turn(ctx)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if f.saves > saves {
-			failures = 0
-		}
-		if err == nil {
-			continue
-		}
-		if !eventlog.Unavailable(err) || failures == maxFailures {
-			return err
-		}
-		pause.Retry(ctx, failures) // a connection broke, or Redis starts anew
-		failures++
-	}
-	return f.store.Sweep(ctx, f.part, f.fold.Generation)
+	archived, err := log.Archived(ctx, part)
+	return n + archived, err
 }
 
-// turn leads the partition for as long as it can, and looks where its views are after somebody else
-// moved them: perhaps they have reached the end.
-func (f *follower) turn(ctx context.Context) error {
-	wait, err := f.lead(ctx)
-	if err == nil && wait == 0 {
-		return nil
+// rebuild makes the views of a partition again, and sweeps what the old ones leave.
+func (r *remake) rebuild(ctx context.Context) (remade, error) {
+	defer r.release(ctx, r.part)
+	done, err := r.run(ctx)
+	if err != nil {
+		return done, err
 	}
-	if err != nil && !errors.Is(err, views.ErrMoved) {
-		return err
-	}
-	pause.For(ctx, wait)
-	f.fold, err = f.store.Load(ctx, f.part)
-	return err
+	r.release(ctx, r.part) // projectors need not wait for the rest
+	return done, r.store.Sweep(ctx, r.part, done.Generation)
 }

@@ -12,10 +12,14 @@ import (
 	"github.com/tasklog/tasklog/services/projector"
 )
 
+const replayHelp = `Make every view anew from the log: queues, tasks by state, throughput, workers. Services may run
+meanwhile: the old views stay until the new ones, made beside them, take their place in one step. What differed is
+told. One that was killed changed nothing, or all: run it again.`
+
 func (p *program) replayCmd() *cobra.Command {
 	return p.withState(p.withJSON(&cobra.Command{
 		Use: "replay", Short: "Make every view anew from the log", Args: cobra.NoArgs,
-		Long: "Make every view anew from the log: queues, tasks by state, throughput, workers. Services may run meanwhile.",
+		Long: replayHelp,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.replay(cmd.Context()) },
 	}))
 }
@@ -26,7 +30,7 @@ func (p *program) replay(ctx context.Context) error {
 		return err
 	}
 	defer shut()
-	sum, err := projector.Rebuild(ctx, log, p.progress())
+	sum, err := projector.Rebuild(ctx, log, projector.Options{Progress: p.progress()})
 	if err != nil {
 		return err
 	}

@@ -133,13 +133,13 @@ func (h *house) project() {
 	store := views.New(h.log)
 	f, err := store.Load(h.Context(), h.p)
 	if err != nil {
-		f, err = store.Reset(h.Context(), h.p, "me", hour, false)
+		f, err = store.Reset(h.Context(), h.p, "me", hour)
 	}
 	h.must(err)
 	entries, err := h.log.Range(h.Context(), h.p, f.Checkpoint, events.MaxID, 100_000)
 	h.must(err)
 	for _, e := range entries {
-		if f.Full() {
+		if f.Full(e) {
 			h.must(store.Save(h.Context(), f, "me", hour))
 		}
 		f.Add(e)

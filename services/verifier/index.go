@@ -68,7 +68,7 @@ func (v *partition) indexes(ctx context.Context, stored views.Stored, claims map
 				continue
 			}
 			place := tasks.Place{State: state, Queue: queue}
-			for at, err := range v.store.Index(ctx, v.part, stored.Generation, place) {
+			for at, err := range v.store.Index(ctx, v.part, stored.Index, place) {
 				if err != nil {
 					return err
 				}
@@ -112,7 +112,7 @@ func (v *partition) indexes(ctx context.Context, stored views.Stored, claims map
 // claimsAgain forgets the claims that turn out right, and says of the others what is wrong.
 func (v *partition) claimsAgain(ctx context.Context, stored views.Stored, claims map[views.Claim]string) error {
 	for some := range slices.Chunk(slices.Collect(maps.Keys(claims)), snapshots) {
-		head, at, err := v.store.At(ctx, v.part, stored.Generation, some)
+		head, at, err := v.store.At(ctx, v.part, stored.Index, some)
 		if err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (v *partition) lists(ctx context.Context, stored views.Stored, wrong map[st
 	clear(wrong)
 	for queue := range v.audit.Queues() {
 		var list []views.Indexed
-		for at, err := range v.store.Index(ctx, v.part, stored.Generation, tasks.Place{State: events.StateCompleted, Queue: queue}) {
+		for at, err := range v.store.Index(ctx, v.part, stored.Index, tasks.Place{State: events.StateCompleted, Queue: queue}) {
 			if err != nil {
 				return err
 			}

@@ -153,9 +153,10 @@ func (v *partition) apply(e eventlog.Entry) {
 	if v.fold == nil {
 		return
 	}
-	if v.fold.Add(e); v.fold.Full() {
+	if v.fold.Full(e) {
 		v.fold.Tasks.Told() // the index is compared by where tasks stand
 	}
+	v.fold.Add(e)
 }
 
 // catchUp reads what the log holds by now.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/tasklog/tasklog/events"
@@ -55,32 +53,13 @@ func (v *partition) compare(stored views.Stored) []Difference {
 		add("head", "it says %d entries read, %d skipped, %d missed, and the log gives %d, %d, 0",
 			have.Read, have.Skipped, have.Missed, want.Read, want.Skipped)
 	}
-	for _, view := range slices.Sorted(maps.Keys(v.fields)) {
-		log, redis := v.fields[view], stored.Fields[view]
-		for _, field := range slices.Sorted(maps.Keys(log)) {
-			v.compared.Views++
-			if got, ok := redis[field]; !ok {
-				add(view, "field %q is missing", field)
-			} else if got != log[field] {
-				add(view, "field %q is %s, and the log gives %s", field, brief(got), brief(log[field]))
-			}
-		}
-		for _, field := range slices.Sorted(maps.Keys(redis)) {
-			if _, ok := log[field]; !ok {
-				add(view, "field %q is there, and the log gives none", field)
-			}
-		}
+	for _, fields := range v.fields {
+		v.compared.Views += int64(len(fields))
+	}
+	for _, d := range views.Compare(v.part, stored.Fields, v.fields) {
+		add(d.View, "%s", d)
 	}
 	return wrong
-}
-
-// brief is the beginning of what a view holds.
-func brief(s string) string {
-	const most = 120
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
 }
 
 // views compares the views once more, now that the log was read, and then the index.
