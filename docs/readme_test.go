@@ -41,6 +41,9 @@ var makeBlock = regexp.MustCompile(`^make ([a-z]+)(?: ARGS=(\S+))?\n$`)
 // checked, not run.
 var elsewhere = regexp.MustCompile(`^(docker compose (up|down|stop|ps|logs|pull)\b.*\n)+$`)
 
+// runsOn matches the examples that run until they are told to stop.
+var runsOn = regexp.MustCompile(`docs/examples/(worker|view)\n`)
+
 // asks matches commands that change something: they run once.
 var asks = regexp.MustCompile(`curl .*\s-d |enqueue|examples/client`)
 
@@ -89,8 +92,8 @@ func (h *house) follow(t *testing.T, b block, want string) {
 	if elsewhere.MatchString(b.text) {
 		return // see TestEveryComposeCommandNamesServices
 	}
-	if strings.Contains(b.text, "docs/examples/worker") { // runs until it is told to stop
-		h.start(t, []string{"TASKLOG_REDIS_URL=" + h.redisURL(t)}, "bin/worker")
+	if m := runsOn.FindStringSubmatch(b.text); m != nil {
+		h.start(t, []string{"TASKLOG_REDIS_URL=" + h.redisURL(t)}, "bin/"+m[1])
 		return
 	}
 	deadline := time.Now().Add(20 * time.Second)

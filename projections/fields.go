@@ -63,7 +63,7 @@ func (f *Fields[V]) Delete(field string) {
 	f.changed[field] = true
 }
 
-// Changed implements View.
+// Changed implements View. It panics on a value that is no JSON, which is a mistake in the type V.
 func (f *Fields[V]) Changed() iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		changed := slices.Sorted(maps.Keys(f.changed))
@@ -71,7 +71,10 @@ func (f *Fields[V]) Changed() iter.Seq2[string, []byte] {
 		for _, field := range changed {
 			var data []byte
 			if v := f.values[field]; v != nil {
-				data, _ = json.Marshal(v) // numbers, strings and maps of them
+				var err error
+				if data, err = json.Marshal(v); err != nil {
+					panic(fmt.Sprintf("field %q cannot be stored: %v", field, err))
+				}
 			}
 			if !yield(field, data) {
 				return

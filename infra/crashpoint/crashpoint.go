@@ -56,6 +56,16 @@ const (
 // ReplayPoints lists them.
 var ReplayPoints = []Point{ReplayMidShadow, ReplayAfterShadow, ReplayBeforeSwap, ReplayAfterSwap}
 
+// The points of a keeper of users' own views. No service comes by them.
+const (
+	OwnMidRebuild Point = "own.mid_rebuild" // a part of a new version is stored
+	OwnBeforeSwap Point = "own.before_swap" // the new version has caught up, the old one is served
+	OwnAfterSwap  Point = "own.after_swap"  // the new version is served, the keys of the old one are there
+)
+
+// OwnPoints lists them.
+var OwnPoints = []Point{OwnMidRebuild, OwnBeforeSwap, OwnAfterSwap}
+
 // RebuildPoints lists those of a rebuild of the state.
 var RebuildPoints = []Point{RebuildAfterGate, RebuildAfterClear, RebuildMidWrite, RebuildBeforeOpen}
 

@@ -22,6 +22,7 @@ const arrows = `
 	infra            → events
 	services/tasklog → services projections infra events
 	services/client  → infra/eventlog events           # nor, through them, gin, Watermill, redsync
+	services/view    → projections infra events        # nor, through them, gin, Watermill, redsync
 	services         → projections infra events        # not each other
 `
 

@@ -42,6 +42,9 @@ func (f *Fold) views() []projections.View {
 	return []projections.View{&f.Queues, &f.Throughput, &f.Workers, &f.Tasks}
 }
 
+// BuiltIn returns an empty one of each view that every log has.
+func BuiltIn() []projections.View { return new(Fold).views() }
+
 // version is that of everything that a Fold holds: a program of another one cannot read it.
 func version() string {
 	var b strings.Builder

@@ -97,11 +97,22 @@ func (s *Store) Seize(ctx context.Context, p eventlog.Partition, owner string, t
 }
 
 func (s *Store) lease(ctx context.Context, p eventlog.Partition, owner string, ttl time.Duration, force int) (time.Duration, error) {
-	left, err := leaseScript.Run(ctx, s.rdb, []string{p.View("lease")}, owner, ttl.Milliseconds(), force).Int64()
+	left, err := hold(ctx, s.rdb, p.View("lease"), owner, ttl, force)
 	if err != nil {
 		return 0, fmt.Errorf("lease the views of partition %d: %w", p.N, err)
 	}
-	return time.Duration(left) * time.Millisecond, nil
+	return left, nil
+}
+
+// Hold takes, extends or, with a ttl of 0, gives back the lease that a key holds. While another owner has it,
+// Hold returns how long that has still to run, and 0 otherwise.
+func Hold(ctx context.Context, rdb redis.Scripter, key, owner string, ttl time.Duration) (time.Duration, error) {
+	return hold(ctx, rdb, key, owner, ttl, 0)
+}
+
+func hold(ctx context.Context, rdb redis.Scripter, key, owner string, ttl time.Duration, force int) (time.Duration, error) {
+	left, err := leaseScript.Run(ctx, rdb, []string{key}, owner, ttl.Milliseconds(), force).Int64()
+	return time.Duration(left) * time.Millisecond, err
 }
 
 // Release gives the lease back, if owner holds it.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/view"
 )
 
 // The exit codes, as `tasklog --help` tells them.
@@ -80,15 +81,16 @@ func (p *program) code(err error) int {
 		partitions  *eventlog.ErrPartitions
 		unfixed     *eventlog.UnfixedError
 		refused     *eventlog.RefusedError
+		kept        *view.KeptError
 		unreachable *unreachableError
 		socket      *net.OpError
 	)
 	switch {
 	case !p.parsed, errors.As(err, &usage), errors.As(err, &field), errors.As(err, &partitions), errors.As(err, &unfixed):
 		return exitUsage
-	case errors.Is(err, eventlog.ErrNotFound):
+	case errors.Is(err, eventlog.ErrNotFound), errors.Is(err, view.ErrNotFound):
 		return exitNotFound
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.As(err, &kept):
 		return exitRefused
 	case errors.As(err, &socket) && socket.Op == "listen": // an address of ours, not that of Redis
 		return exitFailure

@@ -210,7 +210,7 @@ var refusal = regexp.MustCompile(`NOPERM|ACL failure|The user executing the scri
 
 func TestNoUserCanDestroyTheLogOrReachOtherKeys(t *testing.T) {
 	r := buildRoles(t)
-	if want := []string{"api", "scheduler", "worker", "projector", "relay", "archiver", "rebuilder", "readonly"}; !slices.Equal(r.users, want) {
+	if want := []string{"api", "scheduler", "worker", "projector", "relay", "archiver", "rebuilder", "viewer", "readonly"}; !slices.Equal(r.users, want) {
 		t.Fatalf("users %v, want %v", r.users, want)
 	}
 	for _, user := range r.users {
@@ -259,6 +259,16 @@ func TestNoUserCanDestroyTheLogOrReachOtherKeys(t *testing.T) {
 	} {
 		if err := r.as("readonly").Do(t.Context(), args...).Err(); err == nil {
 			t.Errorf("readonly: %v succeeded", args)
+		}
+	}
+	for _, args := range [][]any{
+		{"HSET", "tasklog:{0}:view:head", "checkpoint", "0-0"},
+		{"HSET", "tasklog:{0}:task:a", "state", "completed"},
+		{"SET", "tasklog:{0}:lock:task:a", "x"},
+		{"EVAL", "return redis.call('HSET', KEYS[1], 'a', 'b')", "1", "tasklog:{0}:view:queues"},
+	} {
+		if err := r.as("viewer").Do(t.Context(), args...).Err(); err == nil || !refusal.MatchString(err.Error()) {
+			t.Errorf("viewer: %v = %v, want a refusal", args, err)
 		}
 	}
 	for _, user := range r.users {

@@ -24,8 +24,8 @@ Exit codes
   1  it did not; also: the task that --wait waited for failed or was cancelled;
      what "tasklog verify" looked at is not as it should be
   2  the command line or a setting is wrong
-  3  there is no such task
-  4  the task's state does not allow it
+  3  there is no such task, or view
+  4  the task's state does not allow it, or the view is kept
   5  Redis does not answer
 
 Settings come from flags, else from TASKLOG_… variables (tasklog config lists them all), else
@@ -70,7 +70,7 @@ func newRoot(p *program) *cobra.Command {
 		}},
 		{"use", []*cobra.Command{
 			p.enqueueCmd(), p.taskCmd(), p.queuesCmd(), p.atCmd(), p.diffCmd(), p.retryCmd(), p.cancelCmd(),
-			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.replayCmd(), p.verifyCmd(), p.archiveCmd(),
+			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.viewsCmd(), p.replayCmd(), p.verifyCmd(), p.archiveCmd(),
 		}},
 		{"", []*cobra.Command{p.tokenCmd(), p.healthCmd(), p.configCmd(), p.versionCmd()}},
 	} {

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/services/api/wire"
+	"github.com/tasklog/tasklog/services/view"
+)
+
+const viewsHelp = `Show every view, and how far it is behind the log: those that every log has, which a projector
+keeps, and your own, which a program of yours keeps (docs/views.md).
+
+A view of your own that nobody keeps any more holds the log: nothing is trimmed that it has not read.
+"tasklog views remove NAME" removes it with everything that it has in Redis.`
+
+func (p *program) viewsCmd() *cobra.Command {
+	cmd := p.withJSON(&cobra.Command{
+		Use: "views", Short: "Show every view and how far it is behind the log", Long: viewsHelp, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.views(cmd.Context()) },
+	})
+	cmd.AddCommand(p.withJSON(&cobra.Command{
+		Use: "remove NAME", Short: "Remove a view of your own that no program keeps", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return p.removeView(cmd.Context(), args[0]) },
+	}))
+	return cmd
+}
+
+// viewLine is a view as programs read it.
+type viewLine struct {
+	Name        string   `json:"name"`
+	Version     int      `json:"version"`
+	Own         bool     `json:"own"`
+	Served      bool     `json:"served"`         // false: it is being made, to be served when it has caught up
+	AsOf        string   `json:"asOf,omitempty"` // time of the newest event in it
+	Behind      int64    `json:"behind"`         // entries of the log that are not in it yet
+	Skipped     int64    `json:"skipped"`        // entries that are no events
+	Missed      int64    `json:"missed"`         // entries that were trimmed before they were read
+	Checkpoints []string `json:"checkpoints"`    // by partition
+}
+
+func (p *program) views(ctx context.Context) error {
+	log, shut, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer shut()
+	lines, err := builtIn(ctx, log)
+	if err != nil {
+		return err
+	}
+	infos, err := view.New(log, slog.Default()).List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range infos {
+		line := viewLine{
+			Name: i.Name, Version: i.Version, Own: true, Served: i.Served,
+			Behind: i.Behind, Skipped: i.Skipped, Missed: i.Missed, Checkpoints: ids(i.Checkpoints),
+		}
+		if !i.Newest.IsZero() {
+			line.AsOf = wire.Stamp(i.Newest.UnixMilli())
+		}
+		lines = append(lines, line)
+	}
+	return p.print(struct {
+		Views []viewLine `json:"views"`
+	}{lines}, func(w io.Writer) { sayViews(w, lines) })
+}
+
+// builtIn returns the views that every log has. They stand at one checkpoint.
+func builtIn(ctx context.Context, log *eventlog.Log) ([]viewLine, error) {
+	store := views.New(log)
+	lags, err := store.Lag(ctx)
+	if err != nil {
+		return nil, err
+	}
+	of := viewLine{Served: true}
+	var checkpoints []events.ID
+	var newest int64
+	for i, part := range log.Partitions() {
+		s, err := store.Stored(ctx, part)
+		if err != nil && !errors.Is(err, views.ErrUnusable) {
+			return nil, err
+		}
+		of.Served = of.Served && (err == nil || errors.Is(err, views.ErrNone))
+		of.Behind += lags[i].Entries
+		of.Skipped += s.Skipped
+		of.Missed += s.Missed
+		checkpoints = append(checkpoints, s.Checkpoint)
+		newest = max(newest, s.Checkpoint.Ms)
+	}
+	of.Checkpoints = ids(checkpoints)
+	if newest > 0 {
+		of.AsOf = wire.Stamp(newest)
+	}
+	var lines []viewLine
+	for _, v := range views.BuiltIn() {
+		line := of
+		line.Name, line.Version = v.Name(), v.Version()
+		lines = append(lines, line)
+	}
+	return lines, nil
+}
+
+func ids(list []events.ID) []string {
+	out := make([]string, len(list))
+	for i, id := range list {
+		out[i] = id.String()
+	}
+	return out
+}
+
+func sayViews(w io.Writer, lines []viewLine) {
+	t := newTable("view", "version", "as of", "behind", "missed", "")
+	for _, l := range lines {
+		note := ""
+		switch {
+		case !l.Served:
+			note = "being made"
+		case l.Own:
+			note = "own"
+		}
+		t.AppendRow([]any{clean(l.Name), strconv.Itoa(l.Version), l.AsOf, l.Behind, l.Missed, note})
+	}
+	say(w, "%s", t.Render())
+}
+
+func (p *program) removeView(ctx context.Context, name string) error {
+	log, shut, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer shut()
+	if err := view.New(log, slog.Default()).Remove(ctx, name); err != nil {
+		return err
+	}
+	return p.print(struct {
+		Removed string `json:"removed"`
+	}{name}, func(w io.Writer) { say(w, "removed view %s", name) })
+}
