@@ -52,8 +52,19 @@ type item struct {
 // decide asks for one item in the group of a name, made by create where there is none, and returns its
 // answer. When ctx ends first, the error says so, and what was asked may have happened.
 func (g *groups) decide(ctx context.Context, name string, create func() *group, keys []string, args ...string) (reply, error) {
-	it := &item{left: ctx.Err, keys: keys, args: args, done: make(chan struct{})}
+	it := newItem(ctx, keys, args)
+	g.put(name, create, it)
+	return it.wait(ctx)
+}
+
+func newItem(ctx context.Context, keys, args []string) *item {
+	return &item{left: ctx.Err, keys: keys, args: args, done: make(chan struct{})}
+}
+
+// put asks for items, one after the other, in the group of a name, made by create where there is none.
+func (g *groups) put(name string, create func() *group, items ...*item) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.all == nil {
 		g.all = map[string]*group{}
 	}
@@ -63,12 +74,20 @@ func (g *groups) decide(ctx context.Context, name string, create func() *group, 
 		g.all[name] = to
 		go g.run(name, to)
 	}
-	to.waiting = append(to.waiting, it)
-	g.mu.Unlock()
+	to.waiting = append(to.waiting, items...)
+}
+
+// wait returns the answer to an item that was asked for, or why ctx ended before there was one.
+func (it *item) wait(ctx context.Context) (reply, error) {
 	select {
 	case <-it.done:
 		return it.reply, it.err
 	case <-ctx.Done():
+	}
+	select {
+	case <-it.done: // it came first
+		return it.reply, it.err
+	default:
 		return nil, errors.Join(ctx.Err(), context.Cause(ctx))
 	}
 }

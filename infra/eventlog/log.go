@@ -56,7 +56,7 @@ type Log struct {
 	older  Older         // nil when none is attached
 	kept   time.Duration // how long the row of a task stays after its end
 
-	requests, starts, finishes groups // by partition, and queue where the script takes one
+	requests, starts, finishes groups // by partition, and by what else the items of a script share
 }
 
 // Open returns the log under a prefix and fixes its number of partitions at the first use.

@@ -191,6 +191,30 @@ func (l *Log) Tasks(ctx context.Context, p Partition, ids []string) ([]events.Ta
 	return tasks, nil
 }
 
+// LabelsOf returns the queue and the name of tasks of one partition, by id; those without a row are left out.
+func (l *Log) LabelsOf(ctx context.Context, p Partition, ids []string) (map[string]events.Label, error) {
+	cmds, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, id := range ids {
+			pipe.HGet(ctx, p.Task(id), "label")
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) && !wrongType(err) {
+		return nil, fmt.Errorf("read the labels of %d tasks: %w", len(ids), err)
+	}
+	found := make(map[string]events.Label, len(ids))
+	for i, cmd := range cmds {
+		fragment, err := cmd.(*redis.StringCmd).Result()
+		if err != nil {
+			continue
+		}
+		if label, err := l.labels.decode(fragment); err == nil {
+			found[ids[i]] = label
+		}
+	}
+	return found, nil
+}
+
 // wrongType reports that a key holds something else than what we put there.
 func wrongType(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
 

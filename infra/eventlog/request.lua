@@ -1,21 +1,33 @@
--- request.lua: clients ask for tasks of one queue.
+-- request.lua: clients ask for tasks.
 --
--- KEYS  1 events   2 delayed   3 waiting:<queue>   4 ready   5 queues
---       6 … task rows
--- ARGV  1 queue   2 channel for signals, then for each task:
---       1 task id   2 request id ('' when the task id was made up for this request)
---       3 delay, ms   4 run at, ms of Redis' clock ('': use the delay)
---       5 priority   6 label, a JSON fragment   7 definition, a JSON fragment
+-- KEYS  1 events   2 delayed   3 ready   4 queues
+--       5 … task rows, then as many waiting:<queue>
+-- ARGV  1 channel for signals, then for each task:
+--       1 task id   2 queue   3 request id ('' when the task id was made up for this request)
+--       4 delay, ms   5 run at, ms of Redis' clock ('': use the delay)
+--       6 priority   7 label, a JSON fragment   8 definition, a JSON fragment
 -- Returns for each task the lines duplicate 0|1, state, due at, entry id of TaskRequested, queue
 --       | error, why
 --
 -- Repeatable: the row says that the task exists, and its request id whether this very request
 -- made it. Every check of a task stands before its first write, and that is the XADD.
+local tasks = (#ARGV - 1) / 8
 local now = clock()
 local at = int(now)
-local waiting, delayed = {}, {}
+local delayed, lots = {}, {}
 
-local function request(row, task, token, delayMs, runAt, priority, label, def)
+-- lot is what a call appends for one queue; the first of its tasks has a number. lots has each by its queue,
+-- and all in the order in which they were begun.
+local function lot(queue, number)
+  local l = lots[queue]
+  if not l then
+    l = {queue = queue, first = number, waiting = {}}
+    lots[queue], lots[#lots + 1] = l, l
+  end
+  return l
+end
+
+local function request(row, number, task, queue, token, delayMs, runAt, priority, label, def)
   if redis.call('HGET', row, 'state') then
     local r = redis.call('HMGET', row, 'state', 'dueAt', 'events', 'queue', 'request')
     local duplicate = (r[5] or '') == token and '0' or '1'
@@ -34,31 +46,36 @@ local function request(row, task, token, delayMs, runAt, priority, label, def)
   if delay > 0 then data = data .. ',"delayMs":' .. int(delay) end
   local id = appendAt(KEYS[1], at, 'TaskRequested', task, data .. '}')
   if token == '' then
-    redis.call('HSET', row, 'state', state, 'priority', priority, 'dueAt', dueAt, 'queue', ARGV[1],
+    redis.call('HSET', row, 'state', state, 'priority', priority, 'dueAt', dueAt, 'queue', queue,
       'label', label, 'def', def, 'events', id)
   else
-    redis.call('HSET', row, 'state', state, 'priority', priority, 'dueAt', dueAt, 'queue', ARGV[1],
+    redis.call('HSET', row, 'state', state, 'priority', priority, 'dueAt', dueAt, 'queue', queue,
       'label', label, 'def', def, 'events', id, 'request', token)
   end
+  local l = lot(queue, number)
   if delay > 0 then
     add(delayed, dueAt, task)
   else
-    add(waiting, priority, place(id, task))
+    add(l.waiting, priority, place(id, task))
   end
-  return '0\n' .. state .. '\n' .. dueAt .. '\n' .. id .. '\n' .. ARGV[1]
+  return '0\n' .. state .. '\n' .. dueAt .. '\n' .. id .. '\n' .. queue
 end
 
 local answers = {}
-for i = 3, #ARGV, 7 do
-  answers[#answers + 1] = try(request, KEYS[6 + #answers], unpack(ARGV, i, i + 6))
+for n = 1, tasks do
+  local i = 8 * n - 6
+  answers[n] = try(request, KEYS[4 + n], n, unpack(ARGV, i, i + 7))
 end
-local news = #delayed > 0 -- a queue that has something waiting is known
 if #delayed > 0 then redis.call('ZADD', KEYS[2], unpack(delayed)) end
-if #waiting > 0 then
-  redis.call('ZADD', KEYS[3], unpack(waiting))
-  news = redis.call('SADD', KEYS[4], ARGV[1]) == 1 or news
-end
-if news and redis.call('SADD', KEYS[5], ARGV[1]) == 1 then
-  redis.call('PUBLISH', ARGV[2], 'queue ' .. ARGV[1])
+for _, l in ipairs(lots) do
+  local waiting = KEYS[4 + tasks + l.first]
+  local news = true
+  if #l.waiting > 0 then -- a queue that has something waiting is known
+    redis.call('ZADD', waiting, unpack(l.waiting))
+    news = redis.call('SADD', KEYS[3], l.queue) == 1
+  end
+  if news and redis.call('SADD', KEYS[4], l.queue) == 1 then
+    redis.call('PUBLISH', ARGV[1], 'queue ' .. l.queue)
+  end
 end
 return answers

@@ -15,6 +15,12 @@ type Server struct {
 	AOF       string // "1" or "0": whether it writes an append-only file
 	MaxMemory int64  // bytes; 0: no limit
 	Memory    int64  // bytes in use that count against MaxMemory
+	RSS       int64  // bytes that the system gave it
+	Clients   int64  // that are connected
+	Ops       int64  // commands in the last second
+	Uptime    int64  // seconds
+	Snapshot  string // "ok", or "err" when the last snapshot could not be written
+	Append    string // "ok", or "err" when the append-only file could not be written
 }
 
 // Server asks Redis for what a log depends on. It needs INFO and not CONFIG, which managed ones forbid.
@@ -31,13 +37,15 @@ func (c *Conn) server(ctx context.Context, section ...string) (Server, error) {
 			said[name] = value
 		}
 	}
-	bytes := func(name string) int64 {
+	number := func(name string) int64 {
 		n, _ := strconv.ParseInt(said[name], 10, 64) // what is not there is 0
 		return n
 	}
 	return Server{
 		Version: said["redis_version"], Policy: said["maxmemory_policy"], AOF: said["aof_enabled"],
-		MaxMemory: bytes("maxmemory"), Memory: bytes("used_memory") - bytes("mem_not_counted_for_evict"),
+		MaxMemory: number("maxmemory"), Memory: number("used_memory") - number("mem_not_counted_for_evict"),
+		RSS: number("used_memory_rss"), Clients: number("connected_clients"), Ops: number("instantaneous_ops_per_sec"),
+		Uptime: number("uptime_in_seconds"), Snapshot: said["rdb_last_bgsave_status"], Append: said["aof_last_write_status"],
 	}, nil
 }
 
@@ -63,6 +71,12 @@ func (s Server) Doubts() []string {
 	var list []string
 	if s.AOF == "0" {
 		list = append(list, "it writes no append-only file: a restart loses what came after its last snapshot; set appendonly to yes")
+	}
+	if s.Append == "err" {
+		list = append(list, "it cannot write its append-only file, and takes no more tasks: look at its disk and its log")
+	}
+	if s.Snapshot == "err" {
+		list = append(list, "its last snapshot could not be written: look at its disk, its memory and its log")
 	}
 	if s.Version == "" || s.Policy == "" || s.AOF == "" {
 		list = append(list, "it does not tell its version, maxmemory-policy and AOF: see yourself that they are 7.0 or newer, noeviction and on")

@@ -148,7 +148,7 @@ func (s *Store) Checkpoint(ctx context.Context, p eventlog.Partition) (events.ID
 
 // Lag is how far the views of a partition are behind its log.
 type Lag struct {
-	Entries int64         // not yet folded; exact while nothing of the log was trimmed
+	Entries int64         // not yet folded; where Redis does not say how many there ever were, exact while none was trimmed
 	Behind  time.Duration // from the newest event that is folded to the newest there is
 }
 
@@ -156,10 +156,14 @@ type Lag struct {
 func (s *Store) Lag(ctx context.Context) ([]Lag, error) {
 	lags := make([]Lag, 0, len(s.log.Partitions()))
 	for _, p := range s.log.Partitions() {
+		info, err := s.log.Info(ctx, p)
+		if err != nil {
+			return nil, fmt.Errorf("lag of partition %d: %w", p.N, err)
+		}
 		var head *redis.SliceCmd
 		var length *redis.IntCmd
 		var first, last *redis.XMessageSliceCmd
-		_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		_, err = s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
 			head = tx.HMGet(ctx, p.View("head"), headFields...)
 			length = tx.XLen(ctx, p.Events)
 			first = tx.XRangeN(ctx, p.Events, "-", "+", 1)
@@ -178,7 +182,11 @@ func (s *Store) Lag(ctx context.Context) ([]Lag, error) {
 			start, _ := events.ParseID(first.Val()[0].ID) // Redis wrote it
 			end, _ := events.ParseID(last.Val()[0].ID)
 			if end.Compare(h.Checkpoint) > 0 {
-				lag.Entries = max(1, length.Val()-h.Read)
+				unread := length.Val() - h.Read
+				if info.Added >= 0 && h.Read > 0 {
+					unread = info.Added - h.Read - h.Missed
+				}
+				lag.Entries = max(1, unread)
 				lag.Behind = time.Duration(end.Ms-max(h.Checkpoint.Ms, start.Ms)) * time.Millisecond
 			}
 		}

@@ -152,6 +152,28 @@ func TestLagTellsHowFarTheViewsAreBehind(t *testing.T) {
 	})
 }
 
+func TestLagIsExactWhenTheLogWasTrimmed(t *testing.T) {
+	h := build(t, testredis.Start(t).URL(), 1)
+	p := h.log.Partitions()[0]
+	for i := range 10 {
+		h.request(fmt.Sprintf("t%d", i), "q", "n", 0)
+	}
+	h.project()
+	at, err := h.store.Checkpoint(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		h.request(fmt.Sprintf("u%d", i), "q", "n", 0)
+	}
+	if held, err := h.log.Trim(t.Context(), p, at); held != nil || err != nil {
+		t.Fatalf("%+v, %v", held, err)
+	}
+	if l, err := h.store.Lag(t.Context()); err != nil || l[0].Entries != 3 {
+		t.Errorf("%+v, %v; want 3 entries", l, err)
+	}
+}
+
 func TestPartitionsAreMerged(t *testing.T) {
 	h := build(t, testredis.Start(t).URL(), 4)
 	if q, fresh, err := h.store.Queues(t.Context()); err != nil || q.Len() != 0 || !fresh.Newest.IsZero() {

@@ -113,6 +113,7 @@ type API struct {
 	tokens   *tokens.Set // nil: everybody may ask for everything
 	pages    *dashboard.Pages
 	feeds    []*feed // one a partition
+	sys      *system
 	streams  atomic.Int64
 	handler  http.Handler
 	listener net.Listener
@@ -145,7 +146,7 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Reg
 	if err != nil {
 		return nil, err
 	}
-	a := &API{log: log, views: views.New(log), cfg: cfg, slog: logger, metrics: newMetrics(reg), tokens: known, pages: pages}
+	a := &API{log: log, views: views.New(log), cfg: cfg, slog: logger, metrics: newMetrics(reg), tokens: known, pages: pages, sys: newSystem(len(log.Partitions()))}
 	a.closing, a.close = context.WithCancel(context.Background())
 	for _, p := range log.Partitions() {
 		a.feeds = append(a.feeds, &feed{api: a, part: p})

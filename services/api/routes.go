@@ -41,6 +41,9 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 	get(read, "/api/tasks", a.listTasks)
 	get(read, "/api/tasks/:id", a.task)
 	get(read, "/api/queues", a.listQueues)
+	get(read, "/api/throughput", a.series)
+	get(read, "/api/workers", a.listWorkers)
+	get(read, "/api/system", a.showSystem)
 	get(read, "/metrics", gin.WrapH(promhttp.HandlerFor(reg, promhttp.HandlerOpts{})))
 	for _, path := range []string{"/", "/admin", "/admin/", "/admin/queues/"} {
 		get(read, path, func(c *gin.Context) { c.Redirect(http.StatusFound, "/admin/queues") })

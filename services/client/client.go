@@ -3,8 +3,8 @@
 //
 // # Guarantees
 //
-// Enqueue appends a task once, however often the network makes it repeat itself. What it refuses
-// with an *events.FieldError was not appended.
+// Enqueue and EnqueueMany append a task once, however often the network makes them repeat themselves.
+// What they refuse with an *events.FieldError was not appended.
 //
 // # Time
 //
@@ -12,8 +12,8 @@
 //
 // # Failure
 //
-// While Redis does not answer, Enqueue repeats itself until Options.Patience is over; every other
-// method gives up sooner where nobody listens, and within half a minute where nobody answers. Each of
+// While Redis does not answer, Enqueue and EnqueueMany repeat themselves until Options.Patience is over;
+// every other method gives up sooner where nobody listens, and within half a minute where nobody answers. Each of
 // them ends with its context. eventlog.Unavailable tells such errors from final ones.
 package client
 
@@ -40,8 +40,8 @@ type Options struct {
 	// MaxMemory is how full Redis may be, in percent of its maxmemory, when it is given one more task; see
 	// eventlog.ErrFull. Zero means 75, more than 100 that Redis itself refuses when there is no room.
 	MaxMemory int
-	// Patience is how long Enqueue repeats itself while Redis does not answer. Zero means 10 s; the
-	// context ends it sooner.
+	// Patience is how long Enqueue and EnqueueMany repeat themselves while Redis does not answer. Zero
+	// means 10 s; the context ends it sooner.
 	Patience time.Duration
 }
 

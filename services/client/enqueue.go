@@ -56,42 +56,12 @@ type Receipt struct {
 // means unknown: the task may have been appended, and calling again with the ID that the receipt then
 // still has is safe.
 func (c *Client) Enqueue(ctx context.Context, t Task) (Receipt, error) {
-	r, err := c.request(t)
-	if err != nil {
-		return Receipt{}, err
+	a := c.asked(t)
+	if a.err == nil {
+		_ = c.ask(ctx, []*asked{a}) // a has it
 	}
-	patience, cancel := context.WithTimeout(ctx, c.opts.Patience)
-	defer cancel()
-	if err := c.admit(patience); err != nil {
-		return Receipt{ID: r.Task, Queue: r.Queue}, fmt.Errorf("enqueue: %w", err)
-	}
-	for {
-		// The same request each time: its token tells Redis that this is a repeat and no duplicate.
-		got, err := within(patience, c, func() (eventlog.Receipt, error) { return c.log.Request(patience, r) })
-		switch {
-		case err == nil:
-			return Receipt{
-				ID: got.Task, Queue: got.Queue, State: got.State, DueAt: time.UnixMilli(got.DueAt).UTC(),
-				Event: got.Event, Duplicate: got.Duplicate,
-			}, nil
-		case !eventlog.Unavailable(err) || patience.Err() != nil:
-			return Receipt{ID: r.Task, Queue: r.Queue}, fmt.Errorf("enqueue: %w", err)
-		}
-		select {
-		case <-time.After(between):
-		case <-patience.Done():
-		}
-	}
+	return a.receipt, a.err
 }
-
-// admit returns an eventlog.ErrFull when Redis has no room for more tasks.
-func (c *Client) admit(ctx context.Context) error {
-	_, err := within(ctx, c, func() (struct{}, error) { return struct{}{}, c.log.Conn().Admit(ctx, c.opts.MaxMemory) })
-	return err
-}
-
-// between is how long Enqueue waits after the log gave up.
-const between = 250 * time.Millisecond
 
 // request checks a task as the HTTP API does, and fills in what was left out.
 func (c *Client) request(t Task) (eventlog.Request, error) {

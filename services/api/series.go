@@ -1,0 +1,60 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/projections/throughput"
+	"github.com/tasklog/tasklog/services/api/wire"
+)
+
+// series serves GET /api/throughput.
+func (a *API) series(c *gin.Context) {
+	queue, window, err := seriesQuery(c)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	s, fresh, err := a.views.Series(c.Request.Context(), queue, window)
+	if err != nil {
+		a.fail(c, unusable(err))
+		return
+	}
+	answer(c, http.StatusOK, struct {
+		wire.Series
+		AsOf   string `json:"asOf,omitempty"` // time of the newest event that is counted
+		Missed int64  `json:"missed"`         // entries removed from the log before they were counted
+	}{wire.SeriesOf(queue, window, s), wire.Stamp(newest(fresh)), fresh.Missed()})
+}
+
+// defaultWindow is that of a series that nobody gave one.
+const defaultWindow = time.Hour
+
+func seriesQuery(c *gin.Context) (queue string, window time.Duration, err error) {
+	q, err := query(c, "queue", "window")
+	if err != nil {
+		return "", 0, err
+	}
+	window = defaultWindow
+	if s := q.Get("window"); s != "" {
+		if window, err = parseWindow(s); err != nil || window < time.Minute || window > throughput.MaxWindow {
+			return "", 0, &events.FieldError{Field: "window", Reason: "must be from 1m to 7d, such as 15m, 1h, 6h, 24h or 7d"}
+		}
+	}
+	return q.Get("queue"), window, nil
+}
+
+// parseWindow reads a duration as Go writes it, or whole days: 7d.
+func parseWindow(s string) (time.Duration, error) {
+	days, ok := strings.CutSuffix(s, "d")
+	if !ok {
+		return time.ParseDuration(s)
+	}
+	n, err := strconv.ParseUint(days, 10, 8)
+	return time.Duration(n) * 24 * time.Hour, err
+}
