@@ -69,7 +69,7 @@ func newRoot(p *program) *cobra.Command {
 			p.devCmd(), p.apiCmd(), p.schedulerCmd(), p.workerCmd(), p.projectorCmd(), p.relayCmd(),
 		}},
 		{"use", []*cobra.Command{
-			p.enqueueCmd(), p.taskCmd(), p.queuesCmd(), p.atCmd(), p.diffCmd(), p.retryCmd(), p.cancelCmd(),
+			p.enqueueCmd(), p.taskCmd(), p.queuesCmd(), p.atCmd(), p.diffCmd(), p.simulateCmd(), p.retryCmd(), p.cancelCmd(),
 			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.viewsCmd(), p.replayCmd(), p.verifyCmd(), p.archiveCmd(),
 		}},
 		{"", []*cobra.Command{p.tokenCmd(), p.healthCmd(), p.configCmd(), p.versionCmd()}},
