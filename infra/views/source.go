@@ -38,3 +38,25 @@ func (s source) After(ctx context.Context, checkpoint events.ID) iter.Seq2[event
 		}
 	}
 }
+
+// AsOf makes the views of a partition as they were after an entry, from the log, and stores them nowhere.
+func AsOf(ctx context.Context, log *eventlog.Log, p eventlog.Partition, until events.ID) (Stored, error) {
+	f := newFold(p)
+	read := func(ctx context.Context, after events.ID) ([]eventlog.Entry, error) {
+		return log.Range(ctx, p, after, until, sourcePage)
+	}
+	for page, err := range eventlog.ReadAhead(ctx, events.ID{}, sourcePage, read) {
+		if err != nil {
+			return Stored{}, err
+		}
+		for _, e := range page {
+			if f.Full(e) {
+				f.Tasks.Told() // there is no index to keep
+			}
+			f.Add(e)
+		}
+	}
+	as := Stored{Head: f.Head, Fields: map[string]map[string]string{}}
+	f.Fields(as.Fields)
+	return as, nil
+}

@@ -179,6 +179,9 @@ func (r *remake) compare(ctx context.Context) (done remade, err error) {
 	switch {
 	case errors.Is(err, views.ErrUnusable) && r.only != "":
 		return done, fmt.Errorf("partition %d: one view needs the others: make all of them again: %w", r.part.N, err)
+	case errors.Is(err, views.ErrNone):
+		done.note = fmt.Sprintf("partition %d: nothing to compare with: no views were stored", r.part.N)
+		return done, nil
 	case errors.Is(err, views.ErrUnusable):
 		done.note = fmt.Sprintf("partition %d: nothing to compare with: %s", r.part.N, err)
 		return done, nil

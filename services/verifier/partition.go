@@ -58,6 +58,16 @@ func (v *partition) run(ctx context.Context) error {
 		return err
 	}
 	v.whole(ctx)
+	if !v.cfg.Views {
+		if err := v.state(ctx); err != nil {
+			return err
+		}
+	}
+	return v.views(ctx)
+}
+
+// state holds rows and ledgers against the log.
+func (v *partition) state(ctx context.Context) error {
 	suspects := newSuspects()
 	if err := v.rows(ctx, suspects); err != nil {
 		return err
@@ -65,10 +75,7 @@ func (v *partition) run(ctx context.Context) error {
 	if err := v.ledgers(ctx, suspects); err != nil {
 		return err
 	}
-	if err := v.again(ctx, suspects); err != nil {
-		return err
-	}
-	return v.views(ctx)
+	return v.again(ctx, suspects)
 }
 
 // differ counts a difference.

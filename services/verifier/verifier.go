@@ -15,6 +15,8 @@ import (
 type Config struct {
 	// Settled says that every task must be final by now.
 	Settled bool
+	// Views says that only the views are held against the log.
+	Views bool
 	// Undecodable allows entries that are no events: they are counted only.
 	Undecodable bool
 	// Partition is the one that is looked at, where One is set.
