@@ -5,6 +5,8 @@ import (
 	"hash/crc32"
 	"strconv"
 	"strings"
+
+	"github.com/tasklog/tasklog/events"
 )
 
 // gateName is the last part of Partition.Rebuild.
@@ -27,6 +29,7 @@ type Partition struct {
 	Rebuild string // the gate: while it exists no decision is taken, for the state is being made again
 	Trimmed string // hash: up to which id entries were removed from the log, and how many
 	Readers string // hash: who needs the log from some id on → the id up to which it has read
+	Past    string // zset: entry id → its ms: the snapshots of the past that there are
 	Signals string // pub/sub channel: "queue <name>", "cancel <task>"; a signal may be lost
 	base    string
 }
@@ -38,7 +41,7 @@ func newPartition(prefix string, n int) Partition {
 		N: n, Events: base + "events", Delayed: base + "delayed", Leases: base + "leases",
 		Ready: base + "ready", Queues: base + "queues", Paused: base + "paused",
 		Workers: base + "workers", Swept: base + "swept", Rebuild: base + gateName, Signals: base + "signals",
-		Trimmed: base + "trimmed", Readers: base + "readers", base: base,
+		Past: base + "snapshots", Trimmed: base + "trimmed", Readers: base + "readers", base: base,
 	}
 }
 
@@ -56,6 +59,9 @@ func (p Partition) Due(queue string) string { return p.base + "due:" + queue }
 
 // View is the key of a projection.
 func (p Partition) View(name string) string { return p.base + "view:" + name }
+
+// Snapshot is the key of how things stood after an entry, a hash.
+func (p Partition) Snapshot(after events.ID) string { return p.base + "snapshot:" + after.String() }
 
 // glob escapes what SCAN takes for a pattern.
 var glob = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)

@@ -19,6 +19,7 @@ const arrows = `
 	events           →                                 # nor context, net, os, math/rand
 	projections      → events
 	infra/views      → infra/eventlog projections events
+	infra/past       → infra/views infra/eventlog projections events
 	infra            → events
 	services/tasklog → services projections infra events
 	services/client  → infra/eventlog events           # nor, through them, gin, Watermill, redsync

@@ -16,6 +16,14 @@ import (
 
 func all(asof.Place) bool { return true }
 
+// outline leaves of a task what a view of the past has.
+func outline(t events.Task) events.Task {
+	t.Definition = events.Definition{Priority: t.Priority, MaxAttempts: t.MaxAttempts}
+	t.Token, t.RetryID = "", ""
+	t.Events = []events.ID{t.Events[0], t.Events[len(t.Events)-1]}
+	return t
+}
+
 func TestEveryInstantIsToldAsItWasRecorded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := simulation.Make(simulation.Config{Seed: rapid.Uint64().Draw(t, "seed"), Events: 300, StepMs: 20})
@@ -51,8 +59,8 @@ func TestEveryInstantIsToldAsItWasRecorded(t *testing.T) {
 		}
 		for i, p := range list {
 			task := tasks[p.Task]
-			if p.State != task.State || p.Label != task.Label || p.At != task.Events[len(task.Events)-1] {
-				t.Errorf("%+v, and the task was %+v", p, task)
+			if got, want := p.Outline(), outline(task); !reflect.DeepEqual(got, want) {
+				t.Errorf("%+v, want %+v", got, want)
 			}
 			if i > 0 && list[i-1].At.Ms < p.At.Ms {
 				t.Errorf("%s comes after %s", p.At, list[i-1].At)

@@ -13,6 +13,16 @@ import (
 // Counts is how many tasks are in each state. States without a task are left out.
 type Counts map[events.State]int64
 
+// Whole has a number for every state, also for those without a task, and none below zero: that a task left a state,
+// and what brought it there was removed from the log, says nothing of how many are there.
+func (c Counts) Whole() Counts {
+	all := make(Counts, len(events.States))
+	for _, s := range events.States {
+		all[s] = max(0, c[s])
+	}
+	return all
+}
+
 // Totals is what ever happened to the tasks of a queue.
 type Totals struct {
 	Requested int64 `json:"requested"`

@@ -158,3 +158,11 @@ func TestTheFailingShareIsOfTheAttemptsThatEnded(t *testing.T) {
 		}
 	}
 }
+
+func TestWholeCountsHaveEveryStateAndNoneBelowZero(t *testing.T) {
+	given := queues.Counts{events.StateWaiting: 2, events.StateActive: -1}
+	got := given.Whole()
+	if len(got) != len(events.States) || got[events.StateWaiting] != 2 || got[events.StateActive] != 0 || given[events.StateActive] != -1 {
+		t.Errorf("%v of %v", got, given)
+	}
+}

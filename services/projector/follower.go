@@ -26,6 +26,7 @@ type follower struct {
 	*Projector
 	part eventlog.Partition
 	fold *views.Fold
+	past *recorder // of snapshots
 
 	ahead   []eventlog.Entry // read and not yet folded
 	more    bool             // the log has more than was read last
@@ -52,6 +53,8 @@ func (f *follower) lead(ctx context.Context) (time.Duration, error) {
 	ctx, stop := context.WithCancel(ctx)
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
+	f.past = newRecorder(f.Projector, f.part)
+	defer f.past.close()
 	defer stop()
 	if !f.fold.Swept() {
 		generation := f.fold.Generation
@@ -64,6 +67,7 @@ func (f *follower) lead(ctx context.Context) (time.Duration, error) {
 			}
 			return f.mended(ctx, err)
 		}
+		f.past.step(ctx, f.fold.Checkpoint)
 	}
 	return 0, nil
 }

@@ -16,7 +16,11 @@ import (
 // save cost one write.
 func (f *follower) gather(ctx context.Context) error {
 	if len(f.ahead) == 0 {
-		entries, err := f.log.Follow(ctx, f.part, f.fold.Checkpoint, readBatch, eventlog.MaxBlock)
+		patience := eventlog.MaxBlock
+		if f.past.behind(f.fold.Checkpoint) {
+			patience = 0 // it has something to do
+		}
+		entries, err := f.log.Follow(ctx, f.part, f.fold.Checkpoint, readBatch, patience)
 		if err != nil {
 			return err
 		}
@@ -59,7 +63,9 @@ func (f *follower) add(ctx context.Context) {
 		} else {
 			f.metrics.events.Inc()
 		}
+		before := f.fold.Checkpoint
 		f.fold.Add(e)
+		f.past.follow(before, e)
 	}
 	f.ahead = nil
 }

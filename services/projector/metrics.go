@@ -9,7 +9,7 @@ import (
 // metrics counts what the projector does.
 type metrics struct {
 	events, skipped, missed, saves, moved, rebuilds, failures prometheus.Counter
-	newest, leads                                             *prometheus.GaugeVec
+	newest, leads, snapshotAt, snapshotBytes                  *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -29,9 +29,12 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		failures: counter("step_failures_total", "Steps that failed and were tried again."),
 		newest:   gauge("newest_event_seconds", "Time of the newest event in the views, since the Unix epoch."),
 		leads:    gauge("leads", "1 while this process keeps the views of the partition."),
+
+		snapshotAt:    gauge("snapshot_seconds", "Time of the last entry in the newest snapshot that this process made, since the Unix epoch."),
+		snapshotBytes: gauge("snapshot_bytes", "Size of that snapshot in Redis."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.skipped, m.missed, m.saves, m.moved, m.rebuilds, m.failures, m.newest, m.leads)
+		reg.MustRegister(m.events, m.skipped, m.missed, m.saves, m.moved, m.rebuilds, m.failures, m.newest, m.leads, m.snapshotAt, m.snapshotBytes)
 	}
 	return m
 }

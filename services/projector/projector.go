@@ -8,6 +8,9 @@
 // checkpoint that somebody else moved is not moved again. An event is in the views some 100 ms after
 // it happened, under any load that one process can fold.
 //
+// Beside the views it makes snapshots, from which package past answers what was true at an instant. They
+// cost the log no further reading, but where a projector takes over.
+//
 // # Bad entries
 //
 // An entry that is no event is skipped, counted and logged with its id. Where the log was trimmed
@@ -46,6 +49,15 @@ type Config struct {
 	// LeaseTTL is how long a partition waits for a projector that is silent before another one takes
 	// over. Zero means 5 s; under 3 s is an error, for a blocking read may take 2 s.
 	LeaseTTL time.Duration `env:"TASKLOG_PROJECTOR_LEASE_TTL" usage:"how long the views wait for a silent projector"`
+	// SnapshotEvery is after how many entries of a partition a snapshot is made, from which questions about the
+	// past are answered. Zero means 100 000.
+	SnapshotEvery int `env:"TASKLOG_SNAPSHOT_EVERY" usage:"entries of the log between two snapshots of the past"`
+	// SnapshotAge is how much time may lie between two snapshots where there are fewer entries. Zero means 1 h.
+	SnapshotAge time.Duration `env:"TASKLOG_SNAPSHOT_AGE" usage:"longest time between two snapshots of the past"`
+
+	// SnapshotRatio is how many entries there must be since the last snapshot for each task in the next one: so
+	// snapshots stay a few percent of the log, however many tasks are under way. Zero means 10.
+	SnapshotRatio int
 }
 
 // DefaultConfig returns what the zero Config means.
@@ -58,6 +70,15 @@ func (c Config) withDefaults() Config {
 	if c.LeaseTTL == 0 {
 		c.LeaseTTL = 5 * time.Second
 	}
+	if c.SnapshotEvery == 0 {
+		c.SnapshotEvery = 100_000
+	}
+	if c.SnapshotAge == 0 {
+		c.SnapshotAge = time.Hour
+	}
+	if c.SnapshotRatio == 0 {
+		c.SnapshotRatio = 10
+	}
 	return c
 }
 
@@ -68,6 +89,10 @@ func (c Config) check() error {
 	if c.LeaseTTL < eventlog.MaxBlock+time.Second {
 		return fmt.Errorf("lease TTL %s: a blocking read takes %s; want %s or more",
 			c.LeaseTTL, eventlog.MaxBlock, eventlog.MaxBlock+time.Second)
+	}
+	if c.SnapshotEvery < 0 || c.SnapshotAge < 0 || c.SnapshotRatio < 0 {
+		return fmt.Errorf("snapshots every %d entries or %s, %d for each task: want more than none",
+			c.SnapshotEvery, c.SnapshotAge, c.SnapshotRatio)
 	}
 	return nil
 }

@@ -12,8 +12,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
-	"github.com/tasklog/tasklog/infra/views"
-	"github.com/tasklog/tasklog/projections"
+	"github.com/tasklog/tasklog/infra/past"
 	"github.com/tasklog/tasklog/projections/asof"
 	"github.com/tasklog/tasklog/services/api/wire"
 )
@@ -26,8 +25,9 @@ with their newest change first, or one task with its history up to then.
 
 ` + instantHelp + `
 
-The log is read from its beginning to the instant, some hundred thousand events a second. Every task
-that was under way is told; of those that were over, at least the newest thousand of each queue and state.`
+The log is read from the nearest snapshot that a projector made before the instant; without one from its
+beginning, some hundred thousand events a second. Every task that was under way is told; of those that
+were over, at least the newest thousand of each queue and state.`
 
 // atOptions choose what is told.
 type atOptions struct {
@@ -51,11 +51,13 @@ func (p *program) atCmd() *cobra.Command {
 }
 
 // ago is a relative instant, which looks like a flag.
-var ago = regexp.MustCompile(`^-[0-9]`)
+var ago = regexp.MustCompile(`^-([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h|d))+$`)
 
-// instants makes arguments of relative instants: "-15m" becomes "now-15m".
-func instants(args []string) []string {
-	if !slices.Contains(args, "at") && !slices.Contains(args, "diff") {
+// instants makes arguments of relative instants, which cobra would take for flags: "-15m" becomes "now-15m". The
+// other commands get their arguments as they are.
+func instants(root *cobra.Command, args []string) []string {
+	cmd, _, err := root.Find(args)
+	if err != nil || cmd.Name() != "at" && cmd.Name() != "diff" {
 		return args
 	}
 	args = slices.Clone(args)
@@ -96,10 +98,11 @@ func (p *program) at(ctx context.Context, args []string, o atOptions) error {
 	if what == "task" {
 		return p.taskAt(ctx, log, args[2], until)
 	}
-	v, err := p.fold(ctx, log, until)
+	v, err := past.New(log).At(ctx, until)
 	if err != nil {
 		return err
 	}
+	p.warnPast(v)
 	if what == "tasks" {
 		return p.tasksAt(v, until, o)
 	}
@@ -134,42 +137,23 @@ func instant(ctx context.Context, log *eventlog.Log, s string) (events.ID, error
 	return id, nil
 }
 
-// fold reads every partition up to an instant.
-func (p *program) fold(ctx context.Context, log *eventlog.Log, until events.ID) (*asof.View, error) {
-	sum := new(asof.View)
-	for _, part := range log.Partitions() {
-		if err := p.covers(ctx, log, part, until); err != nil {
-			return nil, err
-		}
-		v := new(asof.View)
-		done, err := projections.Replay(ctx, views.Source(log, part), events.ID{}, until, v)
-		if err != nil {
-			return nil, err
-		}
-		if done.Skipped > 0 {
-			p.warn(fmt.Errorf("%d entries of partition %d are no events and were skipped", done.Skipped, part.N))
-		}
-		sum.Merge(v)
+// warnPast says what is not counted.
+func (p *program) warnPast(v *asof.View) {
+	if v.Skipped > 0 {
+		p.warn(fmt.Errorf("%d entries are no events and were skipped", v.Skipped))
 	}
-	return sum, nil
+	if v.Missed > 0 {
+		p.warn(fmt.Errorf("%d entries were removed from the log: what they told is not counted", v.Missed))
+	}
 }
 
-// covers returns an error when the log begins after an instant, and warns when older entries were removed from it.
+// covers returns an error when what is left of the log begins after an instant, and warns when older entries
+// were removed from it: it is for who reads the log from its beginning.
 func (p *program) covers(ctx context.Context, log *eventlog.Log, part eventlog.Partition, until events.ID) error {
-	removed, err := log.Removed(ctx, part)
-	if err != nil || removed == 0 {
-		return err
-	}
-	first, err := log.Range(ctx, part, events.ID{}, events.MaxID, 1)
-	if err != nil {
-		return err
-	}
-	if len(first) > 0 && first[0].ID.Compare(until) > 0 {
-		return fmt.Errorf("partition %d: %d entries were removed, and what is left begins at %s (%s): that instant cannot be told, "+
-			"unless they are in an archive that TASKLOG_ARCHIVE or --archive names", part.N, removed, first[0].ID, wire.Stamp(first[0].ID.Ms))
-	}
-	p.warn(fmt.Errorf("partition %d: %d entries were removed from the log: what they told is not counted", part.N, removed))
-	return nil
+	begin := past.Moment{View: new(asof.View)}
+	err := past.New(log).NoteGap(ctx, part, &begin, until)
+	p.warnPast(begin.View)
+	return err
 }
 
 // sayPast says as of when people see something, and reports whether there is anything to see.
@@ -234,25 +218,17 @@ func (p *program) tasksAt(v *asof.View, until events.ID, o atOptions) error {
 
 // taskAt shows a task as its events up to an instant tell it.
 func (p *program) taskAt(ctx context.Context, log *eventlog.Log, id string, until events.ID) error {
-	notFound := fmt.Errorf("task %s at %s: %w", id, wire.Stamp(until.Ms), eventlog.ErrNotFound)
-	if events.ValidateName("id", id) != nil {
-		return notFound
-	}
-	history, err := p.historyAt(ctx, log, id, until)
+	t, entries, err := past.New(log).Task(ctx, id, until, true)
 	if err != nil {
 		return err
 	}
-	var t events.Task
-	for _, e := range history {
-		next, err := t.Evolve(e)
-		if err != nil {
-			p.warn(err)
+	var history []events.Event
+	for _, e := range entries {
+		if e.Err != nil {
+			p.warn(e.Err)
 			continue
 		}
-		t = next
-	}
-	if t.State == events.StateNone {
-		return notFound
+		history = append(history, e.Event)
 	}
 	d, err := wire.DetailOf(t, history)
 	if err != nil {
@@ -262,50 +238,4 @@ func (p *program) taskAt(ctx context.Context, log *eventlog.Log, id string, unti
 		say(w, "as of %s\n", wire.Stamp(until.Ms))
 		sayTask(w, d, history)
 	})
-}
-
-// historyAt returns the events of the life that a task had at an instant. Its row names them, unless that is
-// gone or is of a later life: then the log is read for them.
-func (p *program) historyAt(ctx context.Context, log *eventlog.Log, id string, until events.ID) ([]events.Event, error) {
-	var history []events.Event
-	take := func(e events.Event) {
-		if _, requested := e.Data.(events.TaskRequested); requested {
-			history = history[:0]
-		}
-		history = append(history, e)
-	}
-	t, err := log.Task(ctx, id)
-	switch {
-	case err != nil && !errors.Is(err, eventlog.ErrNotFound):
-		return nil, err
-	case err == nil && t.Events[0].Compare(until) <= 0:
-		entries, err := log.History(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			if e.Err != nil {
-				p.warn(e.Err)
-			} else if e.ID.Compare(until) <= 0 {
-				take(e.Event)
-			}
-		}
-		return history, nil
-	}
-	part := log.Of(id)
-	if err := p.covers(ctx, log, part, until); err != nil {
-		return nil, err
-	}
-	for e, err := range views.Source(log, part).After(ctx, events.ID{}) {
-		if err != nil && !errors.Is(err, events.ErrUndecodable) {
-			return nil, err
-		}
-		if e.ID.Compare(until) > 0 {
-			break
-		}
-		if err == nil && e.Task == id {
-			take(e)
-		}
-	}
-	return history, nil
 }

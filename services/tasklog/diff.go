@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/past"
 	"github.com/tasklog/tasklog/projections/asof"
 	"github.com/tasklog/tasklog/projections/queues"
 	"github.com/tasklog/tasklog/services/api/wire"
@@ -61,14 +62,11 @@ func (p *program) diff(ctx context.Context, from, to, queue string, limit int) e
 	if first.Compare(second) > 0 {
 		return &usageError{fmt.Errorf("%s lies after %s: name the earlier instant first", from, to)}
 	}
-	before, err := p.fold(ctx, log, first)
+	before, after, err := past.New(log).Between(ctx, first, second)
 	if err != nil {
 		return err
 	}
-	after, err := p.fold(ctx, log, second)
-	if err != nil {
-		return err
-	}
+	p.warnPast(after)
 	var moved []asof.Place
 	for _, t := range after.Moves(before) {
 		if queue == "" || t.Queue == queue {
@@ -102,7 +100,7 @@ func diffQueues(before, after *asof.View, only string) []queueDiff {
 	list := []queueDiff{}
 	for name, q := range after.Queues.All() {
 		old := before.Queues.Queue(name)
-		d := queueDiff{Queue: name, Before: whole(old.Counts), After: whole(q.Counts)}
+		d := queueDiff{Queue: name, Before: old.Counts.Whole(), After: q.Counts.Whole()}
 		d.Between = queues.Totals{
 			Requested: q.Totals.Requested - old.Totals.Requested, Completed: q.Totals.Completed - old.Totals.Completed,
 			Failed: q.Totals.Failed - old.Totals.Failed, Cancelled: q.Totals.Cancelled - old.Totals.Cancelled,
@@ -123,15 +121,6 @@ func diffQueues(before, after *asof.View, only string) []queueDiff {
 		}
 	}
 	return list
-}
-
-// whole has a number for every state.
-func whole(c queues.Counts) queues.Counts {
-	all := make(queues.Counts, len(events.States))
-	for _, s := range events.States {
-		all[s] = max(0, c[s])
-	}
-	return all
 }
 
 func sayDiff(w io.Writer, list []queueDiff) {

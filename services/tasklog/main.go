@@ -28,7 +28,7 @@ func main() {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
 	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, settings: parseEnviron(environ)}
 	root := newRoot(p)
-	root.SetArgs(instants(args))
+	root.SetArgs(instants(root, args))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

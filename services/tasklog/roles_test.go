@@ -15,7 +15,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/tasklog/tasklog/infra/past"
 	"github.com/tasklog/tasklog/infra/testredis"
+	"github.com/tasklog/tasklog/projections/asof"
 )
 
 // roles is a Redis with TLS and the users of infra/redis/users.acl, each of whom has its own name for
@@ -171,10 +173,16 @@ func TestEveryServiceWorksAsItsOwnUserAndLogsNoPayload(t *testing.T) {
 	}
 
 	// Who may only read can see everything, and nothing else.
-	for _, args := range [][]string{{"queues"}, {"task", "done"}, {"tail", "--follow=false"}, {"verify"}, {"health", "--redis", r.url("readonly")}} {
+	for _, args := range [][]string{{"queues"}, {"task", "done"}, {"tail", "--follow=false"}, {"at", "now", "task", "done"}, {"diff", "-1h", "now"}, {"verify"}, {"health", "--redis", r.url("readonly")}} {
 		if out, err := tasklog(t, dir, env("readonly"), args...); err != nil {
 			t.Errorf("readonly: %v: %v: %s", args, err, out)
 		}
+	}
+	p := log.Partitions()[0] // so short a log has no snapshot of itself
+	if end, err := log.Last(t.Context(), p); err != nil {
+		t.Error(err)
+	} else if _, err := past.New(openLog(t, r.url("projector"))).Keep(t.Context(), p, end, new(asof.View).Encode()); err != nil {
+		t.Errorf("a snapshot as projector: %v", err)
 	}
 	if out, err := tasklog(t, dir, env("projector"), "replay"); err != nil {
 		t.Errorf("replay as projector: %v: %s", err, out)

@@ -148,11 +148,7 @@ type Queue struct {
 func QueuesOf(view *queues.View) []Queue {
 	list := []Queue{}
 	for name, q := range view.All() {
-		counts := make(queues.Counts, len(events.States))
-		for _, s := range events.States {
-			counts[s] = max(0, q.Counts[s]) // below: a task left the state, and what brought it there was trimmed
-		}
-		list = append(list, Queue{Queue: name, Paused: q.Paused, Counts: counts, Totals: q.Totals})
+		list = append(list, Queue{Queue: name, Paused: q.Paused, Counts: q.Counts.Whole(), Totals: q.Totals})
 	}
 	return list
 }
