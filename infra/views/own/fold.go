@@ -14,7 +14,6 @@ import (
 const (
 	maxFields   = 1000
 	maxBytes    = 1 << 20
-	maxEntries  = 10_000
 	collectEach = 100 // entries
 )
 
@@ -30,7 +29,6 @@ type Fold struct {
 	changed map[string][]byte // since stored: values by field, nil where it is gone
 	bytes   int               // of changed
 	loose   int               // entries whose changes are not in changed yet
-	unsaved int               // entries since stored
 }
 
 func newFold(p eventlog.Partition, k Kept, v projections.View) *Fold {
@@ -74,7 +72,6 @@ func (f *Fold) Add(entries []eventlog.Entry) (taken int, err error) {
 			taken++
 			f.Checkpoint = e.ID
 			f.Read++
-			f.unsaved++
 			f.loose++
 			if e.Err != nil {
 				f.Skipped++
@@ -91,7 +88,7 @@ func (f *Fold) Add(entries []eventlog.Entry) (taken int, err error) {
 
 // full reports that the view must be stored before the next entry is folded.
 func (f *Fold) full() bool {
-	return len(f.changed) >= maxFields || f.bytes >= maxBytes || f.unsaved >= maxEntries
+	return len(f.changed) >= maxFields || f.bytes >= maxBytes
 }
 
 // Dirty reports that there is something to store.
@@ -112,5 +109,5 @@ func (f *Fold) gather() {
 func (f *Fold) told() {
 	f.stored = f.Checkpoint
 	clear(f.changed)
-	f.bytes, f.unsaved = 0, 0
+	f.bytes = 0
 }
