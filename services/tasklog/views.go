@@ -27,10 +27,13 @@ func (p *program) viewsCmd() *cobra.Command {
 		Use: "views", Short: "Show every view and how far it is behind the log", Long: viewsHelp, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.views(cmd.Context()) },
 	})
-	cmd.AddCommand(p.withJSON(&cobra.Command{
+	var version int
+	remove := p.withJSON(&cobra.Command{
 		Use: "remove NAME", Short: "Remove a view of your own that no program keeps", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return p.removeView(cmd.Context(), args[0]) },
-	}))
+		RunE: func(cmd *cobra.Command, args []string) error { return p.removeView(cmd.Context(), args[0], version) },
+	})
+	remove.Flags().IntVar(&version, "version", 0, "remove only this version, which was begun and will not be finished")
+	cmd.AddCommand(remove)
 	return cmd
 }
 
@@ -134,16 +137,29 @@ func sayViews(w io.Writer, lines []viewLine) {
 	say(w, "%s", t.Render())
 }
 
-func (p *program) removeView(ctx context.Context, name string) error {
+func (p *program) removeView(ctx context.Context, name string, version int) error {
 	log, shut, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer shut()
-	if err := view.New(log, slog.Default()).Remove(ctx, name); err != nil {
+	store := view.New(log, slog.Default())
+	if version == 0 {
+		err = store.Remove(ctx, name)
+	} else {
+		err = store.RemoveVersion(ctx, name, version)
+	}
+	if err != nil {
 		return err
 	}
 	return p.print(struct {
 		Removed string `json:"removed"`
-	}{name}, func(w io.Writer) { say(w, "removed view %s", name) })
+		Version int    `json:"version,omitempty"`
+	}{name, version}, func(w io.Writer) {
+		if version == 0 {
+			say(w, "removed view %s", name)
+		} else {
+			say(w, "removed version %d of view %s", version, name)
+		}
+	})
 }

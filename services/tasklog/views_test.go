@@ -103,6 +103,8 @@ func TestViewsOfOnesOwnAreKeptAsTheirUserListedAndRemoved(t *testing.T) {
 	}
 	fails(exitRefused, "views", "remove", "kinds")
 	fails(exitUsage, "views", "remove", "queues")
+	fails(exitUsage, "views", "remove", "kinds", "--version", "3")
+	fails(exitNotFound, "views", "remove", "kinds", "--version", "4")
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("the program ends with %v", err)

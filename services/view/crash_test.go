@@ -2,6 +2,7 @@ package view_test
 
 import (
 	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -39,7 +40,47 @@ func main() {
 }
 `
 
+func TestProgramsThatAreKilledAtAnyMomentCountEveryEventOnce(t *testing.T) {
+	t.Parallel()
+	binary := crashtest.Build(t, "", program)
+	h := build(t, testredis.Start(t).URL(), 2)
+	s := h.store()
+	run := func() *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), binary, h.url)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	end := func(cmd *exec.Cmd) {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait() // it was killed
+	}
+	list := history(12, 12_000)
+	running := []*exec.Cmd{run(), run()}
+	written := 0
+	for round := range 4 {
+		_, before := h.read(s, 2)
+		for range 3 {
+			h.write(list[written : written+1000])
+			written += 1000
+		}
+		if round == 0 || before.Newest.IsZero() { // somebody is at it
+			h.until("the view moves", func() bool { _, fresh := h.read(s, 2); return fresh.Newest.After(before.Newest) })
+		}
+		end(running[0])
+		running = append(running[1:], run())
+	}
+	h.reaches(s, 2, fold(list, 2))
+	for _, cmd := range running {
+		end(cmd)
+	}
+}
+
 func TestAKeeperThatIsKilledAnywhereLeavesNoTraceAfterTheNextRun(t *testing.T) {
+	t.Parallel()
 	binary := crashtest.Build(t, "chaos", program)
 	list := history(8, 9000)
 	for _, point := range crashpoint.OwnPoints {

@@ -21,6 +21,8 @@ const (
 	readBatch = 1000                  // entries of one read
 	pace      = 50 * time.Millisecond // shortest time between two saves, once the view has caught up
 	leaseTTL  = 5 * time.Second       // how long a partition waits for a program that is silent
+	addBatch  = 100                   // entries that are folded before the clock is looked at
+	saveAfter = time.Second           // a fold that is slow is stored so often, for else the lease ends meanwhile
 	standBy   = 2 * time.Second       // how long one that waits for its turn sleeps at the most
 )
 
@@ -46,6 +48,7 @@ type follower struct {
 	fold  *own.Fold
 	next  bool // an older version is served
 	saves int
+	held  time.Time // when the lease was extended
 }
 
 // run leads the partition whenever it can, until ctx ends or the view cannot be kept any more.
@@ -91,6 +94,7 @@ func (f *follower) lead(ctx context.Context) (time.Duration, error) {
 		return min(left+time.Millisecond, standBy), err
 	}
 	defer f.release(ctx)
+	f.held = time.Now()
 	if err := f.load(ctx); err != nil {
 		return 0, err
 	}
@@ -151,11 +155,13 @@ func (f *follower) step(ctx context.Context) error {
 	}
 	end := len(entries) < readBatch
 	for len(entries) > 0 {
-		n, err := f.fold.Add(entries)
+		some := min(len(entries), addBatch)
+		n, err := f.fold.Add(entries[:some])
 		if err != nil {
 			return err
 		}
-		if entries = entries[n:]; len(entries) > 0 {
+		entries = entries[n:]
+		if n < some || time.Since(f.held) > saveAfter {
 			if err := f.save(ctx); err != nil {
 				return err
 			}
@@ -184,6 +190,7 @@ func (f *follower) idle(ctx context.Context) error {
 	if err := f.look(ctx); err != nil {
 		return err
 	}
+	f.held = time.Now()
 	left, err := f.own.Lease(ctx, f.part, f.kept, f.keeper, leaseTTL)
 	if err == nil && left > 0 {
 		return own.ErrMoved
@@ -205,6 +212,7 @@ func (f *follower) save(ctx context.Context) error {
 		return err
 	}
 	f.saves++
+	f.held = time.Now()
 	if f.next {
 		crashpoint.Hit(crashpoint.OwnMidRebuild)
 	}

@@ -30,6 +30,7 @@ func (h *house) trim(last events.ID) string {
 }
 
 func TestTheLogIsNotTrimmedBeforeEveryVersionOfAViewHasReadIt(t *testing.T) {
+	t.Parallel()
 	h := build(t, testredis.Start(t).URL(), 1)
 	list := history(9, 3000)
 	h.write(list)

@@ -206,6 +206,16 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 	return s.own.Remove(ctx, name)
 }
 
+// RemoveVersion removes one version of a view that was begun and will not be finished. Its errors are those of
+// Remove, and an *events.FieldError for the version that is served.
+func (s *Store) RemoveVersion(ctx context.Context, name string, version int) error {
+	k := own.Kept{Name: name, Version: version}
+	if err := k.Validate(); err != nil {
+		return err
+	}
+	return s.own.RemoveVersion(ctx, k)
+}
+
 // copies makes views out of an empty one.
 func copies[V any, P View[V, P]](empty P) func() projections.View {
 	return func() projections.View {

@@ -37,6 +37,7 @@ func TestAViewIsTheFoldOfEveryEventOfEveryPartition(t *testing.T) {
 }
 
 func TestProgramsThatKeepTheSameViewShareItAndTakeOver(t *testing.T) {
+	t.Parallel()
 	h := build(t, testredis.Start(t).URL(), 3)
 	list := history(2, 9000)
 	s := h.store()
@@ -57,6 +58,7 @@ func TestProgramsThatKeepTheSameViewShareItAndTakeOver(t *testing.T) {
 }
 
 func TestANewVersionIsMadeBesideTheOldOneAndServedInOneStep(t *testing.T) {
+	t.Parallel()
 	h := build(t, testredis.Start(t).URL(), 3)
 	list := history(3, 4000)
 	s := h.store()
@@ -112,6 +114,7 @@ func TestANewVersionIsMadeBesideTheOldOneAndServedInOneStep(t *testing.T) {
 }
 
 func TestAProgramOfAnOldVersionThatHasNothingToDoEndsToo(t *testing.T) {
+	t.Parallel()
 	h := build(t, testredis.Start(t).URL(), 2)
 	s := h.store()
 	old := h.keep(&count{version: 1})
@@ -252,4 +255,30 @@ func TestNamesAndVersionsThatCannotBeAreRefused(t *testing.T) {
 	if keys := h.keys(); len(keys) != 0 {
 		t.Errorf("it left %q", keys)
 	}
+}
+
+func TestAVersionThatWillNotBeFinishedIsRemovedAlone(t *testing.T) {
+	h := build(t, testredis.Start(t).URL(), 2)
+	list := history(11, 500)
+	h.write(list)
+	s := h.store()
+	h.keep(&count{version: 1})
+	h.reaches(s, 1, fold(list, 1))
+	next := h.keep(&count{version: 2, before: func(events.Event) { panic("it will not be finished") }})
+	if _, ok := errors.AsType[*view.FoldError](h.end(next)); !ok {
+		t.Error("it does not panic")
+	}
+	if _, ok := errors.AsType[*events.FieldError](s.RemoveVersion(t.Context(), "count", 1)); !ok {
+		t.Error("the version that is served is removed")
+	}
+	if err := s.RemoveVersion(t.Context(), "count", 2); err != nil {
+		t.Error(err)
+	}
+	if err := s.RemoveVersion(t.Context(), "count", 2); !errors.Is(err, view.ErrNotFound) {
+		t.Errorf("removed once more: %v", err)
+	}
+	if keys := h.keys(); slices.ContainsFunc(keys, func(key string) bool { return strings.Contains(key, "count:2") }) {
+		t.Errorf("it left %q", keys)
+	}
+	h.reaches(s, 1, fold(list, 1))
 }

@@ -40,7 +40,7 @@ func newFold(p eventlog.Partition, k Kept, v projections.View) *Fold {
 type FoldError struct {
 	View      Kept
 	Partition int
-	Entry     events.ID // the entry that was folded, or, where storing failed, the last one
+	Entry     events.ID // the entry that was folded, or, where storing or loading failed, the last one
 	Panic     any
 	Stack     []byte
 }

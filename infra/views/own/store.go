@@ -212,7 +212,10 @@ func (s *Store) Load(ctx context.Context, p eventlog.Partition, k Kept, empty pr
 	if err := unusable(err); err != nil {
 		return nil, fmt.Errorf("load view %s of partition %d: %w", k, p.N, err)
 	}
-	if err := empty.Load(fields.Val()); err != nil {
+	if panicked := f.guarded(func() { err = empty.Load(fields.Val()) }); panicked != nil {
+		return nil, panicked
+	}
+	if err != nil {
 		return nil, fmt.Errorf("load view %s of partition %d: %w: %w", k, p.N, ErrUnusable, err)
 	}
 	f.stored = f.Checkpoint

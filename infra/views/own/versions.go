@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
 
@@ -144,39 +145,62 @@ func (e *KeptError) Error() string {
 // Remove removes every version of a view with all of its keys. It returns a *KeptError when a program keeps one:
 // then some of the others may be gone. It returns ErrNotFound when there is nothing of the view.
 func (s *Store) Remove(ctx context.Context, name string) error {
-	var found []Kept
-	all, err := s.List(ctx)
+	removed, err := s.remove(ctx, func(k Kept) bool { return k.Name == name })
 	if err != nil {
 		return err
 	}
-	for _, k := range all {
-		if k.Name == name {
-			found = append(found, k)
-		}
-	}
-	for _, p := range s.log.Partitions() {
-		for _, k := range found {
-			left, err := dropScript.Run(ctx, s.rdb, k.keys(p).list(), k.reader(), 1).Int64()
-			if err != nil {
-				return fmt.Errorf("remove view %s of partition %d: %w", k, p.N, err)
-			}
-			if left > 0 {
-				return &KeptError{View: k, Left: time.Duration(left) * time.Millisecond}
-			}
-		}
-	}
-	var said int64 // keys that say what is served
-	for _, p := range s.log.Partitions() {
+	for _, p := range s.log.Partitions() { // last: whoever is killed before finds the view again
 		n, err := s.rdb.Unlink(ctx, viewKey(p, name)).Result()
 		if err != nil {
 			return fmt.Errorf("remove view %s of partition %d: %w", name, p.N, err)
 		}
-		said += n
+		removed += int(n)
 	}
-	if len(found) == 0 && said == 0 {
+	if removed == 0 {
 		return fmt.Errorf("remove view %s: %w", name, ErrNotFound)
 	}
 	return nil
+}
+
+// RemoveVersion removes a version that is not served, such as one that nobody makes any more. Its errors are those
+// of Remove, and an *events.FieldError for the version that is served.
+func (s *Store) RemoveVersion(ctx context.Context, k Kept) error {
+	served, err := s.Served(ctx, k.Name)
+	if err != nil {
+		return err
+	}
+	if served == k.Version {
+		return &events.FieldError{Field: "version", Reason: fmt.Sprintf("%d is the one that is served: only the whole view can be removed", served)}
+	}
+	removed, err := s.remove(ctx, func(have Kept) bool { return have == k })
+	if err == nil && removed == 0 {
+		err = fmt.Errorf("remove view %s: %w", k, ErrNotFound)
+	}
+	return err
+}
+
+// remove removes the versions that are chosen, and returns how many it found.
+func (s *Store) remove(ctx context.Context, chosen func(Kept) bool) (found int, err error) {
+	for _, p := range s.log.Partitions() {
+		kept, err := s.kept(ctx, p)
+		if err != nil {
+			return found, err
+		}
+		for _, k := range kept {
+			if !chosen(k) {
+				continue
+			}
+			left, err := dropScript.Run(ctx, s.rdb, k.keys(p).list(), k.reader(), 1).Int64()
+			if err != nil {
+				return found, fmt.Errorf("remove view %s of partition %d: %w", k, p.N, err)
+			}
+			if left > 0 {
+				return found, &KeptError{View: k, Left: time.Duration(left) * time.Millisecond}
+			}
+			found++
+		}
+	}
+	return found, nil
 }
 
 // Behind returns how many entries of a partition are not in a view yet.
