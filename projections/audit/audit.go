@@ -33,7 +33,8 @@ type Audit struct {
 	counts [invariants]int64
 
 	live   map[string]*task
-	ended  map[uint64]ended // by the hash of the id
+	ended  map[uint64]ended     // by the hash of the id
+	placed map[uint64]events.ID // entries of TaskRequested of those in ended that can be retried
 	kinds  []kind
 	kindOf map[kind]uint32
 	queues map[string]Queue
@@ -50,7 +51,7 @@ func New(cfg Config) *Audit {
 	cfg.Retention = cmp.Or(cfg.Retention, events.DefaultRetention)
 	cfg.MaxPayload = cmp.Or(cfg.MaxPayload, events.DefaultMaxPayload)
 	return &Audit{
-		cfg: cfg, live: map[string]*task{}, ended: map[uint64]ended{}, kindOf: map[kind]uint32{}, queues: map[string]Queue{},
+		cfg: cfg, live: map[string]*task{}, ended: map[uint64]ended{}, placed: map[uint64]events.ID{}, kindOf: map[kind]uint32{}, queues: map[string]Queue{},
 		lines: map[string]*line{},
 		report: Report{
 			Types: map[events.Type]int64{}, Reasons: map[events.Reason]int64{}, States: map[events.State]int64{},

@@ -86,7 +86,11 @@ func (a *Audit) shelve(t *task) {
 		n = uint32(len(a.kinds))
 		a.kinds, a.kindOf[k] = append(a.kinds, k), n
 	}
-	a.ended[hash(seed, t.ID)] = ended{
+	h := hash(seed, t.ID)
+	if t.State != events.StateCompleted {
+		a.placed[h] = t.requested // it keeps its place when it is retried
+	}
+	a.ended[h] = ended{
 		last: t.last(), dueAt: t.DueAt, history: t.history, definition: t.definition, holder: t.holder, retry: t.retry,
 		attempt: int32(t.Attempt), uncounted: int32(t.Uncounted), kind: n, state: index(t.State), believed: t.believed, again: t.again, seen: t.seen,
 	}
@@ -95,11 +99,13 @@ func (a *Audit) shelve(t *task) {
 
 // reopen makes a task that was over one under way again: its event is about to be judged.
 func (a *Audit) reopen(id string, e ended) *task {
-	delete(a.ended, hash(seed, id))
+	h := hash(seed, id)
 	k := a.kinds[e.kind]
 	t := &task{
-		history: e.history, definition: e.definition, holder: e.holder, retry: e.retry, believed: e.believed, again: e.again, seen: e.seen,
+		requested: a.placed[h], history: e.history, definition: e.definition, holder: e.holder, retry: e.retry, believed: e.believed, again: e.again, seen: e.seen,
 	}
+	delete(a.ended, h)
+	delete(a.placed, h)
 	t.ID, t.State, t.Label, t.DueAt, t.Events = id, events.States[e.state], k.Label, e.dueAt, []events.ID{e.last}
 	t.Attempt, t.Uncounted = int(e.attempt), int(e.uncounted)
 	t.Priority, t.MaxAttempts, t.Backoff = k.priority, k.maxAttempts, k.backoff

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -35,6 +36,24 @@ func TestALogOfOursIsProved(t *testing.T) {
 		h.request("one more", 0, 0) // the views lag behind: that is no difference
 		h.good()
 		h.project()
+		h.good()
+	})
+}
+
+func TestATaskThatWasRetriedWaitsWhereItFirstDid(t *testing.T) {
+	each(t, func(h *house) {
+		for _, id := range []string{"cancelled", "failed"} {
+			a := h.run(id)
+			if id == "failed" {
+				_, err := h.log.Fail(h.Context(), a, time.Second, events.ReasonRejected, "no", nil)
+				h.must(err)
+			} else {
+				_, err := h.log.Cancel(h.Context(), id, "test", "")
+				h.must(err)
+			}
+			_, err := h.log.Retry(h.Context(), id, "test", "r1")
+			h.must(err)
+		}
 		h.good()
 	})
 }
