@@ -66,6 +66,20 @@ const (
 // OwnPoints lists them.
 var OwnPoints = []Point{OwnMidRebuild, OwnBeforeSwap, OwnAfterSwap}
 
+// The points of a copy of the log. No service comes by them.
+const (
+	CopyAfterGate   Point = "copy.after_gate"   // the target is shut, and nothing of it copied
+	CopyMid         Point = "copy.mid"          // some entries were copied, and not looked at
+	CopyAfterShut   Point = "copy.after_shut"   // the source is shut, for it moves
+	CopyBeforeState Point = "copy.before_state" // all entries are there
+	CopyAfterState  Point = "copy.after_state"  // the state is there, and the source not given up
+	CopyAfterMoved  Point = "copy.after_moved"  // the source is given up, the copy not open
+	CopyMidOpen     Point = "copy.mid_open"     // some of its partitions are open
+)
+
+// CopyPoints lists them.
+var CopyPoints = []Point{CopyAfterGate, CopyMid, CopyAfterShut, CopyBeforeState, CopyAfterState, CopyAfterMoved, CopyMidOpen}
+
 // RebuildPoints lists those of a rebuild of the state.
 var RebuildPoints = []Point{RebuildAfterGate, RebuildAfterClear, RebuildMidWrite, RebuildBeforeOpen}
 

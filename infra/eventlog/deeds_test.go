@@ -143,6 +143,17 @@ var deeds = []deed{
 			return nil, err
 		}
 	}},
+	{"swap", 0, func(*hand) decision {
+		return func(h *hand) (any, error) { return nil, h.log.Swap(h.Context(), h.p, "", "me") }
+	}},
+	{"adopt", 2, func(d *hand) decision {
+		d.succeed(d.log.Swap(d.Context(), d.p, "", "me"))
+		entries := []eventlog.Raw{
+			{ID: events.ID{Ms: 7}, Fields: []string{"type", "QueuePaused", "task", "", "v", "1", "data", `{"queue":"q","by":"test"}`}},
+			{ID: events.ID{Ms: 7, Seq: 1}, Fields: []string{"type", "QueueResumed", "task", "", "v", "1", "data", `{"queue":"q","by":"test"}`}},
+		}
+		return func(h *hand) (any, error) { return nil, h.log.Adopt(h.Context(), h.p, "me", 0, entries) }
+	}},
 	{"forget", 0, func(d *hand) decision {
 		must(d.rdb.XGroupCreateMkStream(d.Context(), d.p.Due("q"), eventlog.Group, "0").Result())(d)
 		must(d.rdb.XGroupCreateConsumer(d.Context(), d.p.Due("q"), eventlog.Group, "w1").Result())(d)

@@ -13,7 +13,8 @@
 //	  ├─ ready, queues, paused   sets  of queues: with something waiting, all, paused
 //	  └─ view:<name>             a projection and its checkpoint
 //	lock:task:<id>  workers  swept    not derived: who runs, who is there, when was swept
-//	rebuild                           the gate: while it is there, what is derived is being made again
+//	rebuild                           the gate: while it is there, what is derived is being made again, or the log copied
+//	copy                              of which log this one is a copy, and how far
 //
 // # Decisions
 //
@@ -27,7 +28,7 @@
 // The log never holds an event that events.Task.Evolve refuses, and the row never lags the log.
 // A decision that is asked for again with the same arguments appends nothing and answers the same.
 // Only Redis' clock counts. While the gate of a partition is shut, every decision there answers
-// ErrRebuilding: what it would be taken by is being made again from the log.
+// ErrRebuilding: what it would be taken by is being made again from the log, or the log is copied or was moved.
 //
 // # Failure
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -18,8 +19,34 @@ var gate string
 var ErrRebuilding = errors.New("the state is being made again from the log; " +
 	"where nobody does that any more, run `tasklog replay --state` again")
 
-// rebuildingReply is what gate.lua answers.
-const rebuildingReply = "REBUILDING "
+// ShutError is an ErrRebuilding of a log that is copied, or was moved.
+type ShutError struct{ Why string }
+
+// Error says why no decision is taken, and what to do.
+func (e *ShutError) Error() string { return e.Why }
+
+// Is makes a ShutError an ErrRebuilding.
+func (e *ShutError) Is(target error) bool { return target == ErrRebuilding }
+
+const (
+	rebuildingReply = "REBUILDING "                                                  // what gate.lua answers
+	rebuildingState = "the state of this partition is being made again from the log" // and why, when it is no copy
+	copyWord        = "copy "
+)
+
+// CopyGate returns what a copy puts into a gate: whose it is, and what decisions answer. Why tells it again.
+func CopyGate(token, why string) string {
+	return copyWord + token + "\n" + strings.ReplaceAll(why, "\n", " ")
+}
+
+// Why returns what decisions answer at a gate that CopyGate made, or "" for any other one.
+func Why(gate string) string {
+	head, why, _ := strings.Cut(gate, "\n")
+	if !strings.HasPrefix(head, copyWord) {
+		return ""
+	}
+	return why
+}
 
 // gateOf returns the gate of the partition that a key lies in. A prefix has no braces, so that the first
 // pair is that of the partition.
@@ -28,13 +55,24 @@ func gateOf(key string) string {
 	return base + "}:" + gateName
 }
 
+// Gate returns what shuts a partition, or "" when it is open.
+func (l *Log) Gate(ctx context.Context, p Partition) (string, error) {
+	gate, err := l.conn.View.Get(ctx, p.Rebuild).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", fmt.Errorf("look at the gate of partition %d: %w", p.N, err)
+	}
+	return gate, nil
+}
+
 // missing is why there is no row of a task: ErrNotFound, or ErrRebuilding while rows are being made again.
 func (l *Log) missing(ctx context.Context, p Partition) error {
-	shut, err := l.conn.View.Exists(ctx, p.Rebuild).Result()
-	switch {
+	gate, err := l.Gate(ctx, p)
+	switch why := Why(gate); {
 	case err != nil:
 		return err
-	case shut == 1:
+	case why != "":
+		return &ShutError{why}
+	case gate != "":
 		return ErrRebuilding
 	}
 	return ErrNotFound
@@ -42,8 +80,16 @@ func (l *Log) missing(ctx context.Context, p Partition) error {
 
 // rebuilding turns the answer of a gate that is shut into ErrRebuilding.
 func rebuilding(err error) error {
-	if reply, ok := errors.AsType[redis.Error](err); ok && strings.HasPrefix(reply.Error(), rebuildingReply) {
+	reply, ok := errors.AsType[redis.Error](err)
+	if !ok {
+		return err
+	}
+	why, shut := strings.CutPrefix(reply.Error(), rebuildingReply)
+	switch {
+	case !shut:
+		return err
+	case why == rebuildingState:
 		return ErrRebuilding
 	}
-	return err
+	return &ShutError{why}
 }

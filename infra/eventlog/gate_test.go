@@ -41,6 +41,13 @@ func TestNoDecisionIsTakenWhileTheGateIsShut(t *testing.T) {
 		h.shut()
 		before := h.dump()
 		_, err := act(h)
+		if d.name == "swap" || d.name == "adopt" { // they are for whoever has the gate
+			if after := h.dump(); !errors.Is(err, eventlog.ErrMoved) || !maps.Equal(before, after) {
+				t.Errorf("%s: got %v, or it wrote although somebody else has the gate", d.name, err)
+			}
+			h.open()
+			continue
+		}
 		if d.name == "announce" || d.name == "forget" { // they ask nothing of the state of tasks
 			if err != nil {
 				t.Errorf("%s: %v", d.name, err)
@@ -77,6 +84,35 @@ func TestAGateIsShutOnTheEmbeddedRedisToo(t *testing.T) {
 		h.open()
 		must(h.log.Complete(t.Context(), a, 0, nil))(h)
 		h.expect("a", "Requested Due Started(1,w1) Completed(1,w1)")
+	})
+}
+
+func TestAGateThatACopyShutSaysWhy(t *testing.T) {
+	t.Cleanup(eventlog.SetRepeats(time.Millisecond))
+	each(t, func(t *testing.T, h *hand) {
+		const why = "it was moved: go there; and open it again, if you must"
+		gate := eventlog.CopyGate("me", why)
+		h.succeed(h.log.Swap(t.Context(), h.p, "", gate))
+		if got := must(h.log.Gate(t.Context(), h.p))(h); got != gate || eventlog.Why(got) != why {
+			t.Errorf("the gate holds %q, which says %q", got, eventlog.Why(got))
+		}
+		_, asked := h.log.Request(t.Context(), want("a"))
+		_, missed := h.log.Task(t.Context(), "a")
+		for _, err := range []error{asked, missed} {
+			shut, ok := errors.AsType[*eventlog.ShutError](err)
+			if !ok || shut.Why != why || !errors.Is(err, eventlog.ErrRebuilding) || !eventlog.Unavailable(err) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if err := h.log.Swap(t.Context(), h.p, "other", ""); !errors.Is(err, eventlog.ErrMoved) {
+			t.Errorf("somebody else opened it: %v", err)
+		}
+		h.succeed(h.log.Swap(t.Context(), h.p, gate, "somebody"))
+		if _, err := h.log.Request(t.Context(), want("a")); !errors.Is(err, eventlog.ErrRebuilding) || errors.As(err, new(*eventlog.ShutError)) {
+			t.Errorf("a gate that a rebuild shut: %v", err)
+		}
+		h.succeed(h.log.Swap(t.Context(), h.p, "somebody", ""))
+		h.requested("a")
 	})
 }
 

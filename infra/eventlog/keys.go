@@ -30,6 +30,7 @@ type Partition struct {
 	Trimmed string // hash: up to which id entries were removed from the log, and how many
 	Readers string // hash: who needs the log from some id on → the id up to which it has read
 	Past    string // zset: entry id → its ms: the snapshots of the past that there are
+	Copy    string // hash: of which log this one is a copy, and how far
 	Signals string // pub/sub channel: "queue <name>", "cancel <task>"; a signal may be lost
 	base    string
 }
@@ -41,7 +42,7 @@ func newPartition(prefix string, n int) Partition {
 		N: n, Events: base + "events", Delayed: base + "delayed", Leases: base + "leases",
 		Ready: base + "ready", Queues: base + "queues", Paused: base + "paused",
 		Workers: base + "workers", Swept: base + "swept", Rebuild: base + gateName, Signals: base + "signals",
-		Past: base + "snapshots", Trimmed: base + "trimmed", Readers: base + "readers", base: base,
+		Past: base + "snapshots", Trimmed: base + "trimmed", Readers: base + "readers", Copy: base + "copy", base: base,
 	}
 }
 
@@ -81,8 +82,10 @@ func home(task string) uint32 { return crc32.ChecksumIEEE([]byte(task)) }
 // Partitions returns all partitions, in order.
 func (l *Log) Partitions() []Partition { return l.parts }
 
+const metaSuffix = ":meta"
+
 // metaKey holds what is fixed when a prefix is first used.
-func metaKey(prefix string) string { return prefix + ":meta" }
+func metaKey(prefix string) string { return prefix + metaSuffix }
 
 // ErrPartitions reports that the prefix was first used with another number of partitions.
 type ErrPartitions struct{ Prefix, Have, Want string }
@@ -90,6 +93,6 @@ type ErrPartitions struct{ Prefix, Have, Want string }
 // Error says how to get from one number of partitions to another.
 func (e *ErrPartitions) Error() string {
 	return fmt.Sprintf("prefix %q has %s partitions and cannot be used with %s: "+
-		"set TASKLOG_PARTITIONS=%s, or start under another TASKLOG_PREFIX and let clients move there",
+		"set TASKLOG_PARTITIONS=%s, or make a log with another number of it with `tasklog copy`",
 		e.Prefix, e.Have, e.Want, e.Have)
 }

@@ -110,10 +110,13 @@ func (l *Log) Confirm(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("confirm the log: %w", err)
 	case have != n:
-		return &ErrPartitions{Prefix: strings.TrimSuffix(l.meta, ":meta"), Have: have, Want: n}
+		return &ErrPartitions{Prefix: l.Prefix(), Have: have, Want: n}
 	}
 	return nil
 }
+
+// Prefix returns what stands before every key.
+func (l *Log) Prefix() string { return strings.TrimSuffix(l.meta, metaSuffix) }
 
 // Retention returns how long the row of a task stays after the task's end.
 func (l *Log) Retention() time.Duration { return l.kept }

@@ -12,29 +12,35 @@ type Older interface {
 	// Range returns at most n entries of a partition after an id and not after until, oldest first. Fewer than n
 	// means that there are no more. An error is of what was asked for, and stops nothing else.
 	Range(ctx context.Context, partition int, after, until events.ID, n int) ([]Entry, error)
+	// Raw is Range of entries as the stream had them.
+	Raw(ctx context.Context, partition int, after, until events.ID, n int) ([]Raw, error)
 	// End returns the id of the last entry of a partition, or the zero ID, and how many there are.
 	End(ctx context.Context, partition int) (events.ID, int64, error)
 }
 
-// Attach makes the log one with what left its streams: Range, Follow and History then take what lies at or
+// Attach makes the log one with what left its streams: Range, Verbatim, Follow and History then take what lies at or
 // before the id up to which a stream was trimmed from there. It is for before the log is used.
 func (l *Log) Attach(o Older) { l.older = o }
 
-// across is Range over both. The stream is read before it is asked up to where it was trimmed: what a trim
+// across is Range, or Verbatim, over both. The stream is read before it is asked up to where it was trimmed: what a trim
 // took in between is then known to be missing, and read again from where it is.
-func (l *Log) across(ctx context.Context, p Partition, after, until events.ID, n int) ([]Entry, error) {
+func across[E Entry | Raw](
+	ctx context.Context, l *Log, p Partition, after, until events.ID, n int,
+	older func(ctx context.Context, partition int, after, until events.ID, n int) ([]E, error),
+	stream func(ctx context.Context, p Partition, after, until events.ID, n int) ([]E, error),
+) ([]E, error) {
 	mark := events.ID{} // up to which entries are read from the older ones
 	for {
-		var read []Entry
+		var read []E
 		from := after
 		if after.Compare(mark) < 0 {
-			older, err := l.older.Range(ctx, p.N, after, earlier(until, mark), n)
-			if err != nil || len(older) >= n || until.Compare(mark) <= 0 {
-				return older, err
+			old, err := older(ctx, p.N, after, earlier(until, mark), n)
+			if err != nil || len(old) >= n || until.Compare(mark) <= 0 {
+				return old, err
 			}
-			read, from = older, mark
+			read, from = old, mark
 		}
-		rest, err := l.stream(ctx, p, from, until, n-len(read))
+		rest, err := stream(ctx, p, from, until, n-len(read))
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -17,15 +18,15 @@ import (
 
 // shelf is an Older that has all that was put there.
 type shelf struct {
-	entries []eventlog.Entry
-	err     error
-	asked   int
+	raw   []eventlog.Raw
+	err   error
+	asked int
 }
 
-func (s *shelf) Range(_ context.Context, _ int, after, until events.ID, n int) ([]eventlog.Entry, error) {
+func (s *shelf) Raw(_ context.Context, _ int, after, until events.ID, n int) ([]eventlog.Raw, error) {
 	s.asked++
-	var out []eventlog.Entry
-	for _, e := range s.entries {
+	var out []eventlog.Raw
+	for _, e := range s.raw {
 		if len(out) < n && e.ID.Compare(after) > 0 && e.ID.Compare(until) <= 0 {
 			out = append(out, e)
 		}
@@ -33,17 +34,32 @@ func (s *shelf) Range(_ context.Context, _ int, after, until events.ID, n int) (
 	return out, s.err
 }
 
+func (s *shelf) Range(ctx context.Context, partition int, after, until events.ID, n int) ([]eventlog.Entry, error) {
+	some, err := s.Raw(ctx, partition, after, until, n)
+	out := make([]eventlog.Entry, len(some))
+	for i, e := range some {
+		out[i] = e.Entry()
+	}
+	return out, err
+}
+
 func (s *shelf) End(context.Context, int) (events.ID, int64, error) {
-	if len(s.entries) == 0 {
+	if len(s.raw) == 0 {
 		return events.ID{}, 0, s.err
 	}
-	return s.entries[len(s.entries)-1].ID, int64(len(s.entries)), s.err
+	return s.raw[len(s.raw)-1].ID, int64(len(s.raw)), s.err
 }
 
 // read returns all of a partition.
 func (h *hand) entries() []eventlog.Entry {
 	h.Helper()
 	return must(h.log.Range(h.Context(), h.p, events.ID{}, events.MaxID, 100_000))(h)
+}
+
+// raws returns all of a partition as it is.
+func (h *hand) raws() []eventlog.Raw {
+	h.Helper()
+	return must(h.log.Verbatim(h.Context(), h.p, events.ID{}, events.MaxID, 100_000))(h)
 }
 
 // letGo makes a log of tasks, of which the first half left the stream for a shelf.
@@ -54,7 +70,7 @@ func letGo(t *testing.T, h *hand) ([]eventlog.Entry, *shelf) {
 	}
 	h.due("q")
 	all := h.entries()
-	old := &shelf{entries: all[:60]} // somewhat more than was trimmed
+	old := &shelf{raw: h.raws()[:60]} // somewhat more than was trimmed
 	h.succeed(h.rdb.HSet(t.Context(), h.p.View("head"), "checkpoint", all[len(all)-1].ID.String()).Err())
 	if held, err := h.log.Trim(t.Context(), h.p, all[49].ID); err != nil || held != nil {
 		t.Fatalf("%v, %v", held, err)
@@ -72,6 +88,7 @@ func (h *hand) succeed(err error) {
 func TestTheLogIsOneWithWhatLeftItsStream(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
 		all, old := letGo(t, h)
+		raw := append(slices.Clone(old.raw[:50]), h.raws()...)
 		if left := h.entries(); len(left) != len(all)-50 {
 			t.Fatalf("%d entries are in the stream, want %d", len(left), len(all)-50)
 		}
@@ -90,6 +107,9 @@ func TestTheLogIsOneWithWhatLeftItsStream(t *testing.T) {
 			if len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) {
 				t.Fatalf("after entry %d, up to %d, at most %d: %d entries, want %d", a, b, n, len(got), len(want))
 			}
+		}
+		if got := h.raws(); !reflect.DeepEqual(got, raw) || got[0].Field("task") != "t0" {
+			t.Errorf("%d entries as they are, want %d", len(got), len(raw))
 		}
 		if got := must(h.log.Follow(t.Context(), h.p, events.ID{}, 1000, time.Second))(h); !reflect.DeepEqual(got, all) {
 			t.Errorf("who follows from the beginning gets %d entries, want %d", len(got), len(all))
@@ -134,7 +154,7 @@ func TestATrimWhileTheLogIsReadMakesNoHole(t *testing.T) {
 	}
 	all := h.entries()
 	h.succeed(h.rdb.HSet(t.Context(), h.p.View("head"), "checkpoint", all[len(all)-1].ID.String()).Err())
-	h.log.Attach(&shelf{entries: all})
+	h.log.Attach(&shelf{raw: h.raws()})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := 0; i < len(all)-1; i += 7 {

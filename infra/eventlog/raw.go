@@ -38,6 +38,19 @@ func (l *Log) Raw(ctx context.Context, p Partition, after, until events.ID, n in
 	if err != nil {
 		return nil, err
 	}
+	return raws(p, after, v)
+}
+
+// Verbatim is Range of entries as they are.
+func (l *Log) Verbatim(ctx context.Context, p Partition, after, until events.ID, n int) ([]Raw, error) {
+	if l.older == nil {
+		return l.Raw(ctx, p, after, until, n)
+	}
+	return across(ctx, l, p, after, until, n, l.older.Raw, l.Raw)
+}
+
+// raws reads a reply of XRANGE.
+func raws(p Partition, after events.ID, v []any) ([]Raw, error) {
 	out := make([]Raw, 0, len(v))
 	for _, item := range v {
 		pair, _ := item.([]any)

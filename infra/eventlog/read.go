@@ -28,7 +28,7 @@ const MaxBlock = 2 * time.Second
 // means that there are no more.
 func (l *Log) Range(ctx context.Context, p Partition, after, until events.ID, n int) ([]Entry, error) {
 	if l.older != nil {
-		return l.across(ctx, p, after, until, n)
+		return across(ctx, l, p, after, until, n, l.older.Range, l.stream)
 	}
 	return l.stream(ctx, p, after, until, n)
 }
@@ -90,7 +90,7 @@ func (l *Log) followed(ctx context.Context, p Partition, after events.ID, n int,
 	if !behind {
 		return have, nil
 	}
-	return l.across(ctx, p, after, events.MaxID, n)
+	return across(ctx, l, p, after, events.MaxID, n, l.older.Range, l.stream)
 }
 
 // Last returns the id of the newest entry of a partition, or the zero ID.

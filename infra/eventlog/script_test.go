@@ -126,7 +126,7 @@ func TestScriptsTouchOnlyTheKeysThatTheyAreGiven(t *testing.T) {
 // nodes of streams where that was done.
 func TestTheLogIsOnlyAppendedToAndTrimmedAndDispatchEntriesAreOnlyDeleted(t *testing.T) {
 	allowed := map[string]string{
-		"events":        " XADD XTRIM XREVRANGE XINFO XPENDING ",
+		"events":        " XADD XLEN XTRIM XREVRANGE XINFO XPENDING ",
 		"due:<queue>":   " XADD XDEL XACK XLEN XRANGE XREVRANGE XPENDING XGROUP ",
 		"other streams": " ",
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -92,6 +93,7 @@ func (c *Client) ask(ctx context.Context, list []*asked) error {
 	if err := c.admit(patience); err != nil {
 		return fail(list, err)
 	}
+	var last error // why some were not answered before
 	for {
 		// The same requests each time: their tokens tell Redis that this is a repeat and no duplicate.
 		requests := make([]eventlog.Request, len(list))
@@ -100,7 +102,7 @@ func (c *Client) ask(ctx context.Context, list []*asked) error {
 		}
 		answers, err := within(patience, c, func() ([]eventlog.Requested, error) { return c.log.RequestMany(patience, requests), nil })
 		if err != nil {
-			return fail(list, err)
+			return fail(list, errors.Join(last, err))
 		}
 		var open []*asked
 		for i, got := range answers {
@@ -122,6 +124,7 @@ func (c *Client) ask(ctx context.Context, list []*asked) error {
 		if list = open; patience.Err() != nil {
 			return fail(list, err)
 		}
+		last = err
 		select {
 		case <-time.After(between):
 		case <-patience.Done():

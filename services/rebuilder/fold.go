@@ -25,7 +25,7 @@ func (r *rebuild) fold(ctx context.Context) error {
 	fold := rows.New(r.cfg.Memory)
 	stored := r.cfg.Lossy // there are rows outside of the fold
 	read := func(ctx context.Context, after events.ID) (entries []eventlog.Entry, err error) {
-		err = again(ctx, func() (err error) {
+		err = eventlog.Persist(ctx, func() (err error) {
 			entries, err = r.log.Range(ctx, r.part, after, events.MaxID, readPage)
 			return err
 		})
@@ -99,7 +99,7 @@ func (r *rebuild) missing(ctx context.Context, fold *rows.Fold, list []events.Ev
 // load reads rows; one that is not there, or that no decision wrote, is nil.
 func (r *rebuild) load(ctx context.Context, keys []string) ([]*rows.Row, error) {
 	var cmds []redis.Cmder
-	err := again(ctx, func() (err error) {
+	err := eventlog.Persist(ctx, func() (err error) {
 		cmds, err = r.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			for _, key := range keys {
 				pipe.HGetAll(ctx, key)

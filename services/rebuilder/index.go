@@ -37,7 +37,7 @@ type indexing struct {
 func (r *rebuild) index(ctx context.Context) error {
 	x := &indexing{rebuild: r, active: map[string]bool{}, due: map[string][]dispatch{}}
 	var now time.Time
-	err := again(ctx, func() (err error) {
+	err := eventlog.Persist(ctx, func() (err error) {
 		now, err = r.log.Now(ctx)
 		return err
 	})
@@ -75,7 +75,7 @@ func (r *rebuild) index(ctx context.Context) error {
 // leases reads the ledger of leases, as it was. One that is no ledger goes.
 func (x *indexing) leases(ctx context.Context) error {
 	var list []redis.Z
-	err := again(ctx, func() (err error) {
+	err := eventlog.Persist(ctx, func() (err error) {
 		list, err = x.rdb.ZRangeWithScores(ctx, x.part.Leases, 0, -1).Result()
 		return err
 	})
@@ -112,7 +112,7 @@ func (x *indexing) prune(ctx context.Context) error {
 // page indexes some rows.
 func (x *indexing) page(ctx context.Context, keys []string) error {
 	var cmds []redis.Cmder
-	err := again(ctx, func() (err error) {
+	err := eventlog.Persist(ctx, func() (err error) {
 		cmds, err = x.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			for _, key := range keys {
 				pipe.HMGet(ctx, key, "state", "queue", "priority", "dueAt", "events", "attempt", "token", "label")
@@ -132,7 +132,7 @@ func (x *indexing) page(ctx context.Context, keys []string) error {
 	}
 	for i := range found {
 		if p := &found[i]; p.state == events.StateDue {
-			err := again(ctx, func() (err error) {
+			err := eventlog.Persist(ctx, func() (err error) {
 				p.def, err = x.rdb.HGet(ctx, x.part.Task(p.task), "def").Result()
 				return err
 			})
@@ -210,9 +210,12 @@ func (x *indexing) wait(ctx context.Context, pipe redis.Pipeliner, p place) {
 	pipe.SAdd(ctx, x.part.Ready, p.queue)
 }
 
-// open opens the gate.
+// open opens the gate, unless it is to stay shut.
 func (r *rebuild) open(ctx context.Context) error {
 	crashpoint.Hit(crashpoint.RebuildBeforeOpen)
+	if r.cfg.Shut {
+		return nil
+	}
 	sent := false
 	err := r.write(ctx, func(pipe redis.Pipeliner) {
 		sent = true
@@ -223,7 +226,7 @@ func (r *rebuild) open(ctx context.Context) error {
 	}
 	// It was ours when we opened it, and Redis' answer was lost: where there is no gate any more, it is open.
 	var shut int64
-	failed := again(ctx, func() (err error) {
+	failed := eventlog.Persist(ctx, func() (err error) {
 		shut, err = r.rdb.Exists(ctx, r.part.Rebuild).Result()
 		return err
 	})

@@ -21,6 +21,8 @@ type Config struct {
 	// Lossy allows a log whose beginning is gone: the rows of tasks that it does not begin are kept as they
 	// are. Without it such a log is an *ErrTrimmed.
 	Lossy bool
+	// Shut leaves the gate shut at the end: whoever shut it opens it.
+	Shut bool
 	// Progress, which may be nil, is told entries read and expected. It is called from one goroutine at a time.
 	Progress func(done, total int64)
 	// Memory is how many bytes of rows are held at once, over all partitions. Zero means 64 MiB.
@@ -132,11 +134,20 @@ func whole(ctx context.Context, log *eventlog.Log, p eventlog.Partition, cfg Con
 	return nil
 }
 
-// Shut shuts the gate of a partition, and takes it from whoever had it. Only Partition, with the token that
-// Shut returns, opens it.
+// Shut shuts the gate of a partition, and takes it from whoever had it, unless that is a copy: then it
+// returns an error that says so. Only Partition, with the token that Shut returns, opens it.
 func Shut(ctx context.Context, log *eventlog.Log, p eventlog.Partition) (token string, err error) {
 	token = rand.Text()
-	err = again(ctx, func() error { return log.Conn().View.Set(ctx, p.Rebuild, token, 0).Err() })
+	err = eventlog.Persist(ctx, func() error {
+		have, err := log.Gate(ctx, p)
+		if err != nil {
+			return err
+		}
+		if why := eventlog.Why(have); why != "" {
+			return fmt.Errorf("the state is not made again: %s", why) // no ShutError: there is nothing to wait for
+		}
+		return log.Swap(ctx, p, have, token)
+	})
 	if err != nil {
 		return "", fmt.Errorf("shut the gate of partition %d: %w", p.N, err)
 	}
@@ -144,7 +155,8 @@ func Shut(ctx context.Context, log *eventlog.Log, p eventlog.Partition) (token s
 	return token, nil
 }
 
-// Partition makes the state of one partition again, behind the gate that Shut shut, and opens it. Progress
+// Partition makes the state of one partition again, behind the gate that Shut shut, and opens it. token
+// may be that of another gate, when whoever shut it lets it be used. Progress
 // is told entries read since the last time, and 0.
 func Partition(ctx context.Context, log *eventlog.Log, p eventlog.Partition, token string, cfg Config) (Summary, error) {
 	began := time.Now()

@@ -9,7 +9,6 @@ import (
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
-	"github.com/tasklog/tasklog/infra/pause"
 )
 
 // rebuild makes the state of one partition again.
@@ -23,27 +22,9 @@ type rebuild struct {
 	first events.ID // of the log: rows of tasks that began before are kept
 }
 
-// maxFailures is how many times in a row Redis may leave a step unanswered, some 5 s, before a rebuild ends
-// with the last one's error.
-const maxFailures = 10
-
-// again calls f until Redis answers. What f does can be done twice.
-func again(ctx context.Context, f func() error) error {
-	for failures := 0; ; failures++ {
-		err := f()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if !eventlog.Unavailable(err) || failures == maxFailures {
-			return err
-		}
-		pause.Retry(ctx, failures) // a connection broke, or Redis starts anew
-	}
-}
-
 // write sends commands in one transaction, as long as the gate is ours.
 func (r *rebuild) write(ctx context.Context, commands func(pipe redis.Pipeliner)) error {
-	return again(ctx, func() error {
+	return eventlog.Persist(ctx, func() error {
 		err := r.rdb.Watch(ctx, func(tx *redis.Tx) error {
 			switch have, err := tx.Get(ctx, r.part.Rebuild).Result(); {
 			case errors.Is(err, redis.Nil), err == nil && have != r.token:
@@ -71,7 +52,7 @@ func (r *rebuild) scan(ctx context.Context, word string, f func(keys []string) e
 	for cursor := uint64(0); ; {
 		var keys []string
 		var next uint64
-		err := again(ctx, func() (err error) {
+		err := eventlog.Persist(ctx, func() (err error) {
 			keys, next, err = r.rdb.Scan(ctx, cursor, r.part.Pattern(word), scanPage).Result()
 			return err
 		})
@@ -92,7 +73,7 @@ func (r *rebuild) scan(ctx context.Context, word string, f func(keys []string) e
 // clear removes what is made again. The leases stay for now, for what they say of the ends of running attempts.
 func (r *rebuild) clear(ctx context.Context) error {
 	var head []eventlog.Entry
-	err := again(ctx, func() (err error) {
+	err := eventlog.Persist(ctx, func() (err error) {
 		head, err = r.log.Range(ctx, r.part, events.ID{}, events.MaxID, 1)
 		return err
 	})

@@ -44,6 +44,15 @@ func (o *olderLog) Range(ctx context.Context, partition int, after, until events
 	return a.Range(ctx, partition, after, until, n)
 }
 
+// Raw implements eventlog.Older.
+func (o *olderLog) Raw(ctx context.Context, partition int, after, until events.ID, n int) ([]eventlog.Raw, error) {
+	a, err := o.get(ctx)
+	if err != nil || a == nil {
+		return nil, err
+	}
+	return a.Raw(ctx, partition, after, until, n)
+}
+
 // End implements eventlog.Older.
 func (o *olderLog) End(ctx context.Context, partition int) (events.ID, int64, error) {
 	a, err := o.get(ctx)

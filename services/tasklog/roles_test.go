@@ -190,6 +190,12 @@ func TestEveryServiceWorksAsItsOwnUserAndLogsNoPayload(t *testing.T) {
 	if out, err := tasklog(t, dir, env("rebuilder"), "replay", "--state"); err != nil {
 		t.Errorf("replay --state as rebuilder: %v: %s", err, out)
 	}
+	for _, more := range []string{"", "--clone"} {
+		args := append([]string{"copy", "--to", r.url("copier"), "--to-prefix", "tasklog:copy", "--partitions", "2"}, strings.Fields(more)...)
+		if out, err := tasklog(t, dir, env("copier"), args...); err != nil {
+			t.Errorf("copy as copier: %v: %s", err, out)
+		}
+	}
 	if out, err := tasklog(t, dir, env("archiver"), "archive", "keep", "--all", "--lag", "1ms", "--retain-events", "1", "--retain-bytes", "1"); err != nil {
 		t.Errorf("archive as archiver: %v: %s", err, out)
 	}
@@ -218,7 +224,7 @@ var refusal = regexp.MustCompile(`NOPERM|ACL failure|The user executing the scri
 
 func TestNoUserCanDestroyTheLogOrReachOtherKeys(t *testing.T) {
 	r := buildRoles(t)
-	if want := []string{"api", "scheduler", "worker", "projector", "relay", "archiver", "rebuilder", "viewer", "readonly"}; !slices.Equal(r.users, want) {
+	if want := []string{"api", "scheduler", "worker", "projector", "relay", "archiver", "rebuilder", "viewer", "copier", "readonly"}; !slices.Equal(r.users, want) {
 		t.Fatalf("users %v, want %v", r.users, want)
 	}
 	for _, user := range r.users {
@@ -280,7 +286,7 @@ func TestNoUserCanDestroyTheLogOrReachOtherKeys(t *testing.T) {
 		}
 	}
 	for _, user := range r.users {
-		if user == "scheduler" || user == "worker" || user == "projector" || user == "rebuilder" {
+		if user == "scheduler" || user == "worker" || user == "projector" || user == "rebuilder" || user == "copier" {
 			continue // they delete keys: locks, views, or rows
 		}
 		if err := r.as(user).Del(t.Context(), "tasklog:{0}:events").Err(); err == nil {

@@ -70,7 +70,7 @@ func newRoot(p *program) *cobra.Command {
 		}},
 		{"use", []*cobra.Command{
 			p.enqueueCmd(), p.taskCmd(), p.queuesCmd(), p.atCmd(), p.diffCmd(), p.simulateCmd(), p.retryCmd(), p.cancelCmd(),
-			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.viewsCmd(), p.replayCmd(), p.verifyCmd(), p.archiveCmd(),
+			p.pauseCmd(), p.resumeCmd(), p.tailCmd(), p.viewsCmd(), p.replayCmd(), p.verifyCmd(), p.archiveCmd(), p.copyCmd(),
 		}},
 		{"", []*cobra.Command{p.tokenCmd(), p.healthCmd(), p.configCmd(), p.versionCmd()}},
 	} {

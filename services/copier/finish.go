@@ -1,0 +1,145 @@
+package copier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/crashpoint"
+	"github.com/tasklog/tasklog/infra/eventlog"
+)
+
+// move shuts the source, copies the rest, and opens the copy instead.
+func (c *Copy) move(ctx context.Context) error {
+	err := c.cutOver(ctx)
+	if err != nil && !c.given {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if reopened := c.reopen(late); reopened != nil {
+			err = fmt.Errorf("%w\nthe source is still shut, for %w: `tasklog copy --reopen` opens it", err, reopened)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return c.open(ctx)
+}
+
+// cutOver is a move up to where the source is given up. What fails before that can be undone.
+func (c *Copy) cutOver(ctx context.Context) error {
+	if err := c.shutSource(ctx); err != nil {
+		return err
+	}
+	crashpoint.Hit(crashpoint.CopyAfterShut)
+	gate, err := gateOf(ctx, c.source, c.source.Partitions()[0])
+	if err != nil {
+		return err
+	}
+	if err := c.pass(ctx, events.MaxID); err != nil {
+		return err
+	}
+	if err := c.count(ctx); err != nil {
+		return err
+	}
+	c.sum.UpTo = time.Time{}
+	switch {
+	case c.sum.Behind != 0:
+		return fmt.Errorf("the source has %d entries more than were copied, although it is shut: somebody else writes to it", c.sum.Behind)
+	case c.sum.Running > 0 && !c.cfg.Running && kindOf(gate) == moving:
+		return &RunningError{c.sum.Running}
+	}
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	c.given = true
+	if err := c.giveUp(ctx); err != nil {
+		return fmt.Errorf("%w\nthe source may be given up: run `tasklog copy` with --move again", err)
+	}
+	crashpoint.Hit(crashpoint.CopyAfterMoved)
+	return nil
+}
+
+// prepare makes what is derived from the log of the copy, where the copy is shut.
+func (c *Copy) prepare(ctx context.Context) error {
+	for _, t := range c.targets {
+		if t.gate == "" {
+			continue
+		}
+		if err := eventlog.Persist(ctx, func() error { return t.whole(ctx) }); err != nil {
+			return err
+		}
+	}
+	crashpoint.Hit(crashpoint.CopyBeforeState)
+	for _, t := range c.targets {
+		if t.gate == "" {
+			continue
+		}
+		if err := c.cfg.State(ctx, t.part, t.gate); err != nil {
+			return err
+		}
+	}
+	if c.cfg.Views != nil {
+		if err := c.cfg.Views(ctx); err != nil {
+			return err
+		}
+	}
+	crashpoint.Hit(crashpoint.CopyAfterState)
+	return nil
+}
+
+// open opens the copy.
+func (c *Copy) open(ctx context.Context) error {
+	for _, t := range c.targets {
+		if err := t.finish(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.letGo(ctx); err != nil {
+		return err
+	}
+	for _, t := range c.targets {
+		if t.gate == "" {
+			continue
+		}
+		if err := swap(ctx, c.target, t.part, t.gate, ""); err != nil {
+			return err
+		}
+		crashpoint.Hit(crashpoint.CopyMidOpen)
+	}
+	c.sum.Opened = true
+	return nil
+}
+
+// complete reports whether an earlier run copied everything.
+func (c *Copy) complete() bool {
+	return slices.ContainsFunc(c.targets, func(t *target) bool { return t.done })
+}
+
+// end opens what an earlier run copied, and did not open.
+func (c *Copy) end(ctx context.Context) error {
+	for _, t := range c.targets {
+		c.sum.Entries += t.cp.Entries
+	}
+	shut := slices.ContainsFunc(c.targets, func(t *target) bool { return t.gate != "" })
+	if !shut || c.cfg.Mode == Follow {
+		return ErrFinished
+	}
+	if c.cfg.Mode == Move {
+		for _, p := range c.source.Partitions() {
+			gate, err := gateOf(ctx, c.source, p)
+			if err != nil {
+				return err
+			}
+			if kindOf(gate) != moved || otherOf(gate) != c.cfg.Target {
+				return errors.Join(ErrFinished, errors.New("the source was opened again since"))
+			}
+		}
+	}
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	return c.open(ctx)
+}
