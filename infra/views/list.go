@@ -41,7 +41,11 @@ const (
 //
 // A Filter that makes no sense is an *events.FieldError.
 func (s *Store) Tasks(ctx context.Context, filter Filter) (Page, error) {
-	after, limit, err := filter.check()
+	limit, err := filter.Check()
+	if err != nil {
+		return Page{}, err
+	}
+	after, err := parseCursor(filter.Cursor)
 	if err != nil {
 		return Page{}, err
 	}
@@ -83,19 +87,39 @@ func (s *Store) Tasks(ctx context.Context, filter Filter) (Page, error) {
 	return page, nil
 }
 
-// check returns the position and the limit that a filter asks for.
-func (f Filter) check() (after position, limit int, err error) {
+// Check returns how many tasks a page has, or an *events.FieldError when the filter makes no sense. It does not
+// look at the cursor.
+func (f Filter) Check() (limit int, err error) {
 	if f.State != events.StateNone && !slices.Contains(events.States, f.State) {
-		return after, 0, &events.FieldError{Field: "state", Reason: fmt.Sprintf("%q is not one of %v", f.State, events.States)}
+		return 0, &events.FieldError{Field: "state", Reason: fmt.Sprintf("%q is not one of %v", f.State, events.States)}
 	}
 	if f.Limit < 0 || f.Limit > maxLimit {
-		return after, 0, &events.FieldError{Field: "limit", Reason: fmt.Sprintf("%d is not between 1 and %d", f.Limit, maxLimit)}
+		return 0, &events.FieldError{Field: "limit", Reason: fmt.Sprintf("%d is not between 1 and %d", f.Limit, maxLimit)}
 	}
-	if limit = f.Limit; limit == 0 {
-		limit = defaultLimit
+	if f.Limit == 0 {
+		return defaultLimit, nil
 	}
-	after, err = parseCursor(f.Cursor)
-	return after, limit, err
+	return f.Limit, nil
+}
+
+// Pick reads the tasks of some ids, which were found elsewhere, and returns those that filter chooses by what
+// their rows say now, in the order of ids.
+func (s *Store) Pick(ctx context.Context, filter Filter, ids []string) ([]events.Task, error) {
+	batch := make([]entry, len(ids))
+	for i, id := range ids {
+		batch[i] = entry{position{id: id}, s.log.Of(id)}
+	}
+	rows, err := s.rows(ctx, batch)
+	if err != nil {
+		return nil, fmt.Errorf("read the tasks that were found: %w", err)
+	}
+	var tasks []events.Task
+	for _, id := range ids {
+		if t, ok := rows[id]; ok && filter.chooses(t) {
+			tasks = append(tasks, t)
+		}
+	}
+	return tasks, nil
 }
 
 // chooses judges a task by its row, which may have moved on since it came into the index.

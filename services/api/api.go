@@ -63,9 +63,15 @@ type Config struct {
 	MaxMemory int `env:"TASKLOG_MAX_MEMORY" usage:"percent of Redis' maxmemory from which on no task is taken"`
 	// MaxStreams is how many event streams may be open at once. Zero means 256.
 	MaxStreams int `env:"TASKLOG_MAX_STREAMS" usage:"event streams that may be open at once"`
+	// SearchBytes is how much memory the search for tasks may take, while somebody searches. Zero means 64 MiB.
+	SearchBytes int `env:"TASKLOG_SEARCH_BYTES" usage:"bytes of memory that the search for tasks may take while it is used"`
+	// SearchDays is how many days back a search goes. Zero means 7.
+	SearchDays int `env:"TASKLOG_SEARCH_DAYS" usage:"days that the search for tasks goes back"`
 	// ReadTimeout is how long a client may take to send a request. Zero means 15 s.
 	ReadTimeout time.Duration `env:"TASKLOG_READ_TIMEOUT" usage:"how long a client may take to send a request"`
 
+	// SearchIdle is after how long without a search what it takes is given back. Zero means 5 minutes.
+	SearchIdle time.Duration
 	// Heartbeat is the time between two signs of life on a silent event stream. Zero means 15 s.
 	Heartbeat time.Duration
 }
@@ -85,6 +91,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxStreams == 0 {
 		c.MaxStreams = 256
+	}
+	if c.SearchBytes == 0 {
+		c.SearchBytes = 64 << 20
+	}
+	if c.SearchDays == 0 {
+		c.SearchDays = 7
+	}
+	if c.SearchIdle == 0 {
+		c.SearchIdle = 5 * time.Minute
 	}
 	if c.ReadTimeout == 0 {
 		c.ReadTimeout = 15 * time.Second
@@ -114,6 +129,7 @@ type API struct {
 	pages    *dashboard.Pages
 	feeds    []*feed // one a partition
 	sys      *system
+	searcher *searcher
 	streams  atomic.Int64
 	handler  http.Handler
 	listener net.Listener
@@ -129,7 +145,8 @@ type API struct {
 // Config is out of range or its file of tokens is wrong, and sends Redis nothing.
 func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Registry) (*API, error) {
 	cfg = cfg.withDefaults()
-	if cfg.MaxPayload < 0 || cfg.MaxMemory < 0 || cfg.MaxStreams < 0 || cfg.ReadTimeout < 0 || cfg.Heartbeat < 0 {
+	if cfg.MaxPayload < 0 || cfg.MaxMemory < 0 || cfg.MaxStreams < 0 || cfg.SearchBytes < 0 || cfg.SearchDays < 0 || cfg.SearchIdle < 0 ||
+		cfg.ReadTimeout < 0 || cfg.Heartbeat < 0 {
 		return nil, errors.New("api: a limit is less than zero")
 	}
 	if reg == nil {
@@ -151,6 +168,7 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Reg
 	for _, p := range log.Partitions() {
 		a.feeds = append(a.feeds, &feed{api: a, part: p})
 	}
+	a.searcher = newSearcher(a, reg)
 	a.handler = a.routes(reg)
 	return a, nil
 }

@@ -13,13 +13,13 @@ import (
 
 // tasksPage reads GET /admin/tasks.
 func (a *API) tasksPage(c *gin.Context, b dashboard.Base) (dashboard.Page, error) {
-	filter, err := taskFilter(c)
+	filter, err := a.taskQuery(c)
 	if err != nil {
 		return nil, err
 	}
-	list, err := a.views.Tasks(c.Request.Context(), filter)
+	list, _, err := a.tasks(c.Request.Context(), filter)
 	if err != nil {
-		return nil, unusable(err)
+		return nil, err
 	}
 	return dashboard.TasksPage{
 		Base: b, State: filter.State, Queue: filter.Queue, Name: filter.Name, Cursor: filter.Cursor,

@@ -4,25 +4,23 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/views"
 	"github.com/tasklog/tasklog/services/api/wire"
 )
 
 // listTasks serves GET /api/tasks.
 func (a *API) listTasks(c *gin.Context) {
-	filter, err := taskFilter(c)
+	q, err := a.taskQuery(c)
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	page, err := a.views.Tasks(c.Request.Context(), filter)
+	page, searched, err := a.tasks(c.Request.Context(), q)
 	if err != nil {
-		a.fail(c, unusable(err))
+		a.fail(c, err)
 		return
 	}
 	list := make([]wire.Task, 0, len(page.Tasks))
@@ -30,25 +28,10 @@ func (a *API) listTasks(c *gin.Context) {
 		list = append(list, wire.TaskOf(t))
 	}
 	answer(c, http.StatusOK, struct {
-		Tasks []wire.Task `json:"tasks"`
-		Next  string      `json:"next,omitempty"` // the cursor of the next page, if there is one
-	}{list, page.Next})
-}
-
-func taskFilter(c *gin.Context) (views.Filter, error) {
-	q, err := query(c, "state", "queue", "name", "cursor", "limit")
-	if err != nil {
-		return views.Filter{}, err
-	}
-	f := views.Filter{
-		State: events.State(q.Get("state")), Queue: q.Get("queue"), Name: q.Get("name"), Cursor: q.Get("cursor"),
-	}
-	if limit := q.Get("limit"); limit != "" {
-		if f.Limit, err = strconv.Atoi(limit); err != nil || f.Limit < 1 {
-			return f, &events.FieldError{Field: "limit", Reason: "must be a whole number from 1"}
-		}
-	}
-	return f, nil
+		Tasks  []wire.Task  `json:"tasks"`
+		Next   string       `json:"next,omitempty"`   // the cursor of the next page, if there is one
+		Search *wire.Search `json:"search,omitempty"` // what was looked through, with q, from or to
+	}{list, page.Next, searched})
 }
 
 // listQueues serves GET /api/queues.

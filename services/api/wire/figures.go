@@ -125,3 +125,14 @@ type Reader struct {
 	Pending  int64  `json:"pending"`  // that a group was given and did not yet acknowledge
 	Problem  string `json:"problem,omitempty"`
 }
+
+// Search is what a search looked through.
+type Search struct {
+	Since     string `json:"since,omitempty"` // every task that changed since then is looked through
+	AsOf      string `json:"asOf,omitempty"`  // time of the newest event that is known
+	Tasks     int    `json:"tasks"`           // that are looked through
+	Bytes     int    `json:"bytes"`           // of memory that they take
+	Building  bool   `json:"building"`        // older tasks are still being read: since will be earlier
+	BehindMs  int64  `json:"behindMs"`        // from the newest event that is known to the newest there is
+	TextBytes int    `json:"textBytes"`       // of a payload, and of an error, that are looked through: the first
+}
