@@ -31,7 +31,17 @@ const (
 
 var processStart = time.Now()
 
-// Admit returns an ErrFull when Redis uses so much of its maxmemory, in percent, or more. It looks
+// fullest returns how much of its maxmemory that server uses, in percent, that uses most; 0 when none has one.
+func fullest(servers []Server) (percent int64) {
+	for _, s := range servers {
+		if s.MaxMemory > 0 {
+			percent = max(percent, s.Memory*100/s.MaxMemory)
+		}
+	}
+	return percent
+}
+
+// Admit returns an ErrFull when Redis, or one master of a cluster, uses so much of its maxmemory, in percent, or more. It looks
 // once a second at the most, and only when it is called; who calls meanwhile gets the last answer.
 // Where Redis has no maxmemory or does not tell, there is always room: it says itself when there is none.
 func (c *Conn) Admit(ctx context.Context, percent int) error {
@@ -40,16 +50,14 @@ func (c *Conn) Admit(ctx context.Context, percent int) error {
 	if now-a.looked.Load() >= admitEvery.Nanoseconds() && a.mu.TryLock() {
 		a.looked.Store(now)
 		asking, cancel := context.WithTimeout(ctx, admitWait)
-		s, err := c.server(asking, "memory")
+		servers, err := c.servers(asking, "memory")
 		cancel()
 		switch {
 		case err != nil && ctx.Err() != nil: // the caller has gone: the last answer stands
 		case err != nil: // the request itself will find out
 			a.percent.Store(0)
-		case s.MaxMemory <= 0:
-			a.percent.Store(0)
 		default:
-			a.percent.Store(s.Memory * 100 / s.MaxMemory)
+			a.percent.Store(fullest(servers))
 		}
 		a.mu.Unlock()
 	}

@@ -21,7 +21,7 @@ type Conn struct {
 	View   redis.UniversalClient // reads of people and dashboards
 	close  []io.Closer
 	block  *blocking // over Block
-	more   func() *redis.Client
+	more   func() redis.UniversalClient
 
 	admission admission
 }
@@ -29,35 +29,23 @@ type Conn struct {
 // Connect parses a Redis URL (redis://, rediss://, unix://) and returns its clients. It asks
 // nothing of the server yet: use Ping to see whether that is there.
 //
+// With ?cluster=true it is a cluster, and addr=host:port, as often as wanted, names more of its nodes. With
+// ?master_name=NAME host and addr are sentinels, which know the master.
+//
 // rediss:// is TLS, 1.2 at least, and the server must prove its name. Its query may name PEM files: ca, the
 // authorities to trust instead of the system's, and cert and key, with which we prove who we are.
 func Connect(url string) (*Conn, error) {
-	base, err := parseURL(url)
+	at, err := parseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w; want redis://[user:password@]host:port/db", err)
 	}
-	const answer = 3 * time.Second // how long Redis may take to answer
 	c := &Conn{}
-	open := func(pool int, read time.Duration) *redis.Client {
-		o := *base
-		o.Protocol = 2
-		o.PoolSize = pool
-		// Only our code repeats: a client that retries a plain XADD writes the event twice.
-		o.MaxRetries = -1
-		o.DialerRetries = 1
-		o.DialTimeout = time.Second
-		o.ReadTimeout = read
-		o.WriteTimeout = answer
-		o.ContextTimeoutEnabled = true
-		o.DisableIdentity = true
-		return redis.NewClient(&o)
-	}
-	client := func(pool int, read time.Duration) *redis.Client {
-		rdb := open(pool, read)
+	client := func(pool int, read time.Duration) pipeliner {
+		rdb := at.open(pool, read)
 		c.close = append(c.close, rdb)
 		return rdb
 	}
-	c.more = func() *redis.Client { return open(8, MaxBlock+answer) }
+	c.more = func() redis.UniversalClient { return at.open(8, MaxBlock+answer) }
 	// A pipeline of its own for each quarter of the keys: while Redis works on one batch, another is
 	// made. No caller has two commands under way, so their order does not matter.
 	pipeline := redis.DefaultBlockingAutoPipelineOptions()
@@ -67,18 +55,19 @@ func Connect(url string) (*Conn, error) {
 		return nil, fmt.Errorf("redis pipeline: %w", err)
 	}
 	// As many as there are reads that wait: a few for each partition. Only what is used is opened.
-	block := client(8192, MaxBlock+answer)
-	c.Decide, c.Block, c.Lease, c.View = ap, block, client(4, answer), client(10, answer)
-	c.block = &blocking{client: block, other: c.View}
+	c.Decide, c.Block, c.Lease, c.View = ap, client(8192, MaxBlock+answer), client(4, answer), client(10, answer)
+	c.block = &blocking{client: c.Block}
 	return c, nil
 }
 
 // Dedicated returns one more client, for blocking reads by code that insists on closing what it was
 // given, as Watermill's Redis subscriber does. The caller closes it; Close does not.
-func (c *Conn) Dedicated() *redis.Client { return c.more() }
+func (c *Conn) Dedicated() redis.UniversalClient { return c.more() }
 
-// Ping returns nil when Redis answers.
-func (c *Conn) Ping(ctx context.Context) error { return c.Lease.Ping(ctx).Err() }
+// Ping returns nil when Redis answers; of a cluster, one of its masters.
+func (c *Conn) Ping(ctx context.Context) error {
+	return masters(ctx, c.Lease, func(rdb redis.Cmdable) error { return rdb.Ping(ctx).Err() })
+}
 
 // Close closes every client. Calls under way end with an error.
 func (c *Conn) Close() error {
@@ -114,7 +103,7 @@ func Unavailable(err error) bool {
 		return false
 	}
 	for _, prefix := range []string{
-		"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ", "OOM", "MISCONF",
+		"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED ", "ASK ", "BUSY ", "OOM", "MISCONF",
 		"NOREPLICAS", "ERR max number of clients", "UNBLOCKED",
 	} {
 		if strings.HasPrefix(reply.Error(), prefix) || strings.Contains(reply.Error(), "-"+prefix) {

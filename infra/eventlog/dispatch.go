@@ -57,7 +57,7 @@ func (l *Log) Take(ctx context.Context, p Partition, worker string, queues []str
 		args = append(args, ">")
 	}
 	cmd := redis.NewSliceCmd(ctx, args...)
-	err := l.conn.block.process(ctx, cmd)
+	err := l.conn.block.process(ctx, p.Events, cmd)
 	switch {
 	case errors.Is(err, redis.Nil):
 		return nil, nil

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"context"
 	"fmt"
 	"hash/crc32"
 	"strconv"
@@ -69,6 +70,19 @@ var glob = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, 
 
 // Pattern is the pattern, for SCAN, of the partition's keys whose names go on with a word.
 func (p Partition) Pattern(word string) string { return glob.Replace(p.base+word) + "*" }
+
+// Scan looks at about n keys of the server that holds a partition and returns those of the partition whose names
+// go on with a word, and the cursor to go on with; 0 at first, and when all were seen. A key that is there all the
+// time is returned at least once, unless a cluster moves the partition meanwhile.
+func (l *Log) Scan(ctx context.Context, p Partition, word string, cursor uint64, n int64) ([]string, uint64, error) {
+	server, err := holder(ctx, l.conn.View, p.Events)
+	if err != nil {
+		return nil, 0, err
+	}
+	keys, next, err := server.Scan(ctx, cursor, p.Pattern(word), n).Result()
+	stale(ctx, l.conn.View, err)
+	return keys, next, err
+}
 
 // Of returns the partition that a task lives in: the CRC-32 (IEEE) of its id, modulo the number
 // of partitions.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -65,7 +66,7 @@ func (l *Log) Follow(ctx context.Context, p Partition, after events.ID, n int, b
 	}
 	block = min(max(block, time.Millisecond), MaxBlock)
 	cmd := redis.NewSliceCmd(ctx, "XREAD", "COUNT", n, "BLOCK", block.Milliseconds(), "STREAMS", p.Events, after.String())
-	err := l.conn.block.process(ctx, cmd)
+	err := l.conn.block.process(ctx, p.Events, cmd)
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
@@ -107,8 +108,23 @@ func (l *Log) Len(ctx context.Context, p Partition) (int64, error) {
 	return l.conn.View.XLen(ctx, p.Events).Result()
 }
 
-// Now returns Redis' clock.
-func (l *Log) Now(ctx context.Context) (time.Time, error) { return l.conn.View.Time(ctx).Result() }
+// Now returns Redis' clock; of a cluster, the latest of its masters.
+func (l *Log) Now(ctx context.Context) (time.Time, error) {
+	var mu sync.Mutex
+	var latest time.Time
+	err := masters(ctx, l.conn.View, func(rdb redis.Cmdable) error {
+		now, err := rdb.Time(ctx).Result()
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			if now.After(latest) {
+				latest = now
+			}
+		}
+		return err
+	})
+	return latest, err
+}
 
 // entries decodes a reply of XRANGE or XREAD.
 func entries(list []any) []Entry {

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Server is what a Redis says of itself. What it does not say is zero.
@@ -23,14 +26,29 @@ type Server struct {
 	Append    string // "ok", or "err" when the append-only file could not be written
 }
 
-// Server asks Redis for what a log depends on. It needs INFO and not CONFIG, which managed ones forbid.
-func (c *Conn) Server(ctx context.Context) (Server, error) { return c.server(ctx) }
+// Servers asks Redis for what a log depends on: the server, or those masters of a cluster that answer. It needs
+// INFO and not CONFIG, which managed ones forbid.
+func (c *Conn) Servers(ctx context.Context) ([]Server, error) { return c.servers(ctx) }
 
-func (c *Conn) server(ctx context.Context, section ...string) (Server, error) {
-	text, err := c.View.Info(ctx, section...).Result()
+func (c *Conn) servers(ctx context.Context, section ...string) ([]Server, error) {
+	var mu sync.Mutex
+	var list []Server
+	err := masters(ctx, c.View, func(rdb redis.Cmdable) error {
+		text, err := rdb.Info(ctx, section...).Result()
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			list = append(list, parseInfo(text))
+		}
+		return err
+	})
 	if err != nil {
-		return Server{}, fmt.Errorf("ask redis how it is: %w", err)
+		return nil, fmt.Errorf("ask redis how it is: %w", err)
 	}
+	return list, nil
+}
+
+func parseInfo(text string) Server {
 	said := map[string]string{}
 	for line := range strings.Lines(text) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
@@ -46,7 +64,7 @@ func (c *Conn) server(ctx context.Context, section ...string) (Server, error) {
 		MaxMemory: number("maxmemory"), Memory: number("used_memory") - number("mem_not_counted_for_evict"),
 		RSS: number("used_memory_rss"), Clients: number("connected_clients"), Ops: number("instantaneous_ops_per_sec"),
 		Uptime: number("uptime_in_seconds"), Snapshot: said["rdb_last_bgsave_status"], Append: said["aof_last_write_status"],
-	}, nil
+	}
 }
 
 // least is the oldest version of Redis whose streams and scripts do what the log needs.

@@ -24,20 +24,19 @@ type Server struct {
 	args []string
 	cmd  *exec.Cmd
 	rdb  *redis.Client
+
+	sentinel string // its file, if it is one
 }
 
 // Start starts a redis-server, or a valkey-server, with args after ours. The test fails when there
 // is none. The server stops when the test ends.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{port: l.Addr().(*net.TCPAddr).Port, dir: t.TempDir(), args: args}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	return start(t, &Server{port: freePort(t), dir: t.TempDir(), args: args})
+}
+
+func start(t testing.TB, s *Server) *Server {
+	t.Helper()
 	s.rdb = redis.NewClient(&redis.Options{Addr: s.Addr(), MaxRetries: -1, Protocol: 2})
 	s.launch(t)
 	t.Cleanup(func() {
@@ -45,6 +44,19 @@ func Start(t testing.TB, args ...string) *Server {
 		s.Kill()
 	})
 	return s
+}
+
+// freePort returns a port that nobody listens on.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (s *Server) launch(t testing.TB) {
@@ -59,6 +71,9 @@ func (s *Server) launch(t testing.TB) {
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir,
 		"--save", "", "--appendonly", "no", "--enable-debug-command", "local",
 	}, s.args...)
+	if s.sentinel != "" {
+		args = []string{s.sentinel, "--sentinel", "--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir}
+	}
 	s.cmd = exec.Command(binary, args...) //nolint:noctx // it lives until the test ends
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {

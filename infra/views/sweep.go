@@ -28,7 +28,7 @@ var sweepScript = redis.NewScript(sweepSource)
 func (s *Store) Sweep(ctx context.Context, p eventlog.Partition, generation int64) error {
 	clean := true
 	for cursor := uint64(0); ; {
-		keys, next, err := s.rdb.Scan(ctx, cursor, p.Pattern("view:"), sweepPage).Result()
+		keys, next, err := s.log.Scan(ctx, p, "view:", cursor, sweepPage)
 		if err != nil {
 			return fmt.Errorf("sweep old views of partition %d: %w", p.N, err)
 		}

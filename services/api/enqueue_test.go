@@ -367,11 +367,11 @@ func TestAFullRedisIsSaidBeforeItIsFull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	used, err := h.log.Conn().Server(t.Context())
+	used, err := h.log.Conn().Servers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	limit(strconv.FormatInt(used.Memory*10/9, 10)) // Redis itself would still take it
+	limit(strconv.FormatInt(used[0].Memory*10/9, 10)) // Redis itself would still take it
 	r := h.post(seed)
 	isProblem(t, r, http.StatusServiceUnavailable)
 	if r.header.Get("Retry-After") == "" || !strings.Contains(r.body, "urn:tasklog:problem:full") {

@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -72,7 +74,7 @@ func (a *API) system(ctx context.Context) (wire.System, error) {
 	if !s.at.IsZero() && time.Since(s.at) < systemAge {
 		return s.now, nil
 	}
-	server, err := a.log.Conn().Server(ctx)
+	servers, err := a.log.Conn().Servers(ctx)
 	if err != nil {
 		return wire.System{}, err
 	}
@@ -84,7 +86,7 @@ func (a *API) system(ctx context.Context) (wire.System, error) {
 	if err != nil {
 		return wire.System{}, err
 	}
-	found := wire.System{At: wire.Stamp(now.UnixMilli()), Redis: redisOf(server)}
+	found := wire.System{At: wire.Stamp(now.UnixMilli()), Redis: redisOf(servers)}
 	for i, p := range a.log.Partitions() {
 		part, err := a.partition(ctx, p, lags[i])
 		if err != nil {
@@ -96,17 +98,36 @@ func (a *API) system(ctx context.Context) (wire.System, error) {
 	return found, nil
 }
 
-func redisOf(s eventlog.Server) wire.Redis {
+// redisOf tells of a server, or of the masters of a cluster as one: sums, the shortest life, and the worst of each.
+func redisOf(servers []eventlog.Server) wire.Redis {
+	all := servers[0]
+	doubts := map[string]bool{}
+	for i, s := range servers {
+		if i > 0 {
+			all.Memory += s.Memory
+			all.MaxMemory += s.MaxMemory
+			all.RSS += s.RSS
+			all.Clients += s.Clients
+			all.Ops += s.Ops
+			all.Uptime = min(all.Uptime, s.Uptime)
+			all.AOF = min(all.AOF, s.AOF)                // "0" before "1"
+			all.Snapshot = min(all.Snapshot, s.Snapshot) // "err" before "ok"
+			all.Append = min(all.Append, s.Append)
+		}
+		if err := s.Unfit(); err != nil {
+			doubts[err.Error()] = true
+		}
+		for _, why := range s.Doubts() {
+			doubts[why] = true
+		}
+	}
 	r := wire.Redis{
-		Version: s.Version, Memory: s.Memory, MaxMemory: s.MaxMemory, RSS: s.RSS, Policy: s.Policy, Clients: s.Clients,
-		OpsPerSecond: s.Ops, UptimeMs: s.Uptime * 1000, LastSnapshot: s.Snapshot, LastAppend: s.Append,
-		Doubts: append([]string{}, s.Doubts()...),
+		Version: all.Version, Memory: all.Memory, MaxMemory: all.MaxMemory, RSS: all.RSS, Policy: all.Policy, Clients: all.Clients,
+		OpsPerSecond: all.Ops, UptimeMs: all.Uptime * 1000, LastSnapshot: all.Snapshot, LastAppend: all.Append,
+		Doubts: append([]string{}, slices.Sorted(maps.Keys(doubts))...),
 	}
-	if s.AOF != "" {
-		r.AOF = new(s.AOF == "1")
-	}
-	if err := s.Unfit(); err != nil {
-		r.Doubts = append(r.Doubts, err.Error())
+	if all.AOF != "" {
+		r.AOF = new(all.AOF == "1")
 	}
 	return r
 }

@@ -53,7 +53,7 @@ func (r *rebuild) scan(ctx context.Context, word string, f func(keys []string) e
 		var keys []string
 		var next uint64
 		err := eventlog.Persist(ctx, func() (err error) {
-			keys, next, err = r.rdb.Scan(ctx, cursor, r.part.Pattern(word), scanPage).Result()
+			keys, next, err = r.log.Scan(ctx, r.part, word, cursor, scanPage)
 			return err
 		})
 		if err != nil {

@@ -89,7 +89,7 @@ func (s *Scheduler) confirm(ctx context.Context) {
 func (s *Scheduler) reconcilePage(ctx context.Context, p eventlog.Partition, now *pass) error {
 	view := s.log.Conn().View
 	prefix := p.Task("")
-	keys, cursor, err := view.Scan(ctx, now.cursor, p.Pattern("task:"), eventlog.MaxItems).Result()
+	keys, cursor, err := s.log.Scan(ctx, p, "task:", now.cursor, eventlog.MaxItems)
 	if err != nil {
 		return err
 	}

@@ -115,6 +115,7 @@ func (b banner) cli() string {
 	case b.redis != nil:
 		return "redis-cli -p " + u.Port()
 	}
+	u.RawQuery = "" // which redis-cli does not know
 	return "redis-cli -u '" + u.Redacted() + "'"
 }
 

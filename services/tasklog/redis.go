@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,7 +85,7 @@ func (p *program) judge(ctx context.Context, logger *slog.Logger, conn *eventlog
 	doubt := func(why string) {
 		logger.LogAttrs(ctx, slog.LevelWarn, "redis may lose tasks", slog.String("redis", redacted(at)), slog.String("reason", why))
 	}
-	server, err := conn.Server(ctx)
+	servers, err := conn.Servers(ctx)
 	if eventlog.Unavailable(err) {
 		return &unreachableError{redacted(at), err}
 	}
@@ -91,13 +93,19 @@ func (p *program) judge(ctx context.Context, logger *slog.Logger, conn *eventlog
 		doubt("it does not tell how it is set up: " + err.Error()) // a user without INFO, for one
 		return nil
 	}
-	if err := server.Unfit(); err != nil {
-		if !insecure {
-			return &unfitError{redacted(at), err}
+	said := map[string]bool{}
+	for _, server := range servers {
+		if err := server.Unfit(); err != nil {
+			if !insecure {
+				return &unfitError{redacted(at), err}
+			}
+			said[err.Error()] = true
 		}
-		doubt(err.Error())
+		for _, why := range server.Doubts() {
+			said[why] = true
+		}
 	}
-	for _, why := range server.Doubts() {
+	for _, why := range slices.Sorted(maps.Keys(said)) {
 		doubt(why)
 	}
 	return nil
@@ -167,11 +175,15 @@ func (p *program) client(ctx context.Context) (*client.Client, func(), error) {
 	}, nil
 }
 
-// redacted is a Redis URL that may be shown: its password is not.
+// redacted is a Redis URL that may be shown: its passwords are not.
 func redacted(at string) string {
 	u, err := url.Parse(at)
 	if err != nil {
 		return "the given URL"
+	}
+	if q := u.Query(); q.Has("sentinel_password") {
+		q.Set("sentinel_password", "xxxxx")
+		u.RawQuery = q.Encode()
 	}
 	return u.Redacted()
 }

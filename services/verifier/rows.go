@@ -51,7 +51,7 @@ func (v *partition) rows(ctx context.Context, s *suspects) error {
 	tasks := v.audit.Tasks()
 	v.cfg.Progress("comparing", 0, tasks)
 	for cursor := uint64(0); ; {
-		keys, next, err := v.rdb.Scan(ctx, cursor, v.part.Pattern(""), scanPage).Result()
+		keys, next, err := v.log.Scan(ctx, v.part, "", cursor, scanPage)
 		if err != nil {
 			return err
 		}

@@ -199,7 +199,7 @@ func (h *house) keys() (list []string) {
 	h.Helper()
 	rdb := h.log.Conn().View
 	for _, p := range h.log.Partitions() {
-		keys, err := rdb.Keys(h.Context(), p.Pattern("view:own:")).Result()
+		keys, err := rdb.Keys(h.Context(), p.View("own:*")).Result()
 		if err != nil {
 			h.Fatal(err)
 		}
