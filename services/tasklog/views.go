@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -114,6 +115,18 @@ func builtIn(ctx context.Context, log *eventlog.Log) ([]viewLine, error) {
 	return lines, nil
 }
 
+// earliest is the checkpoint of the partition that is furthest behind.
+func (l viewLine) earliest() string {
+	if len(l.Checkpoints) == 0 {
+		return ""
+	}
+	return slices.MinFunc(l.Checkpoints, func(a, b string) int {
+		x, _ := events.ParseID(a) // ids wrote them
+		y, _ := events.ParseID(b)
+		return x.Compare(y)
+	})
+}
+
 func ids(list []events.ID) []string {
 	out := make([]string, len(list))
 	for i, id := range list {
@@ -123,7 +136,7 @@ func ids(list []events.ID) []string {
 }
 
 func sayViews(w io.Writer, lines []viewLine) {
-	t := newTable("view", "version", "as of", "behind", "missed", "")
+	t := newTable("view", "version", "checkpoint", "as of", "behind", "missed", "")
 	for _, l := range lines {
 		note := ""
 		switch {
@@ -132,7 +145,7 @@ func sayViews(w io.Writer, lines []viewLine) {
 		case l.Own:
 			note = "own"
 		}
-		t.AppendRow([]any{clean(l.Name), strconv.Itoa(l.Version), l.AsOf, l.Behind, l.Missed, note})
+		t.AppendRow([]any{clean(l.Name), strconv.Itoa(l.Version), l.earliest(), l.AsOf, l.Behind, l.Missed, note})
 	}
 	say(w, "%s", t.Render())
 }

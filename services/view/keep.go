@@ -21,7 +21,7 @@ const (
 	readBatch = 1000                  // entries of one read
 	pace      = 50 * time.Millisecond // shortest time between two saves, once the view has caught up
 	leaseTTL  = 5 * time.Second       // how long a partition waits for a program that is silent
-	addBatch  = 100                   // entries that are folded before the clock is looked at
+	addBatch  = 10                    // entries that are folded before the clock is looked at
 	saveAfter = time.Second           // a fold that is slow is stored so often, for else the lease ends meanwhile
 	standBy   = 2 * time.Second       // how long one that waits for its turn sleeps at the most
 )
@@ -132,7 +132,7 @@ func (f *follower) load(ctx context.Context) (err error) {
 	}
 	level := slog.LevelWarn
 	if errors.Is(err, own.ErrNone) {
-		level = slog.LevelInfo // as at the first start
+		level = slog.LevelInfo // at the first start of a version
 	}
 	f.slog.LogAttrs(ctx, level, "view is made from the log",
 		slog.String("view", f.kept.String()), slog.Int("partition", f.part.N), slog.Any("reason", err))

@@ -114,18 +114,22 @@ func TestANewVersionIsMadeBesideTheOldOneAndServedInOneStep(t *testing.T) {
 }
 
 func TestAProgramOfAnOldVersionThatHasNothingToDoEndsToo(t *testing.T) {
-	t.Parallel()
-	h := build(t, testredis.Start(t).URL(), 2)
-	s := h.store()
-	old := h.keep(&count{version: 1})
-	waits := h.keep(&count{version: 1})
-	h.until("it is kept", func() bool { _, fresh := h.read(s, 1); return fresh.Version == 1 && len(h.keys()) > 6 })
-	h.keep(&count{version: 2})
-	for _, k := range []kept{old, waits} {
-		if err := h.end(k); !over(err) {
-			t.Errorf("it ends with %v", err)
+	testredis.Each(t, func(t *testing.T, url string) {
+		h := build(t, url, 2)
+		list := history(16, 50)
+		h.write(list)
+		s := h.store()
+		old := h.keep(&count{version: 1})
+		waits := h.keep(&count{version: 1})
+		h.reaches(s, 1, fold(list, 1))
+		h.keep(&count{version: 2})
+		for _, k := range []kept{old, waits} {
+			if err := h.end(k); !over(err) {
+				t.Errorf("it ends with %v", err)
+			}
 		}
-	}
+		h.reaches(s, 2, fold(list, 2))
+	})
 }
 
 func TestAFoldThatPanicsEndsWithTheEntryAndStoresNothingOfIt(t *testing.T) {
