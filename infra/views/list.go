@@ -70,7 +70,7 @@ func (s *Store) Tasks(ctx context.Context, filter Filter) (Page, error) {
 			return Page{}, fmt.Errorf("list tasks: %w", err)
 		}
 		for _, e := range batch {
-			if t, ok := rows[e.id]; ok && !seen[e.id] && filter.chooses(t) {
+			if t, ok := rows[e.id]; ok && !seen[e.id] && filter.Chooses(t) {
 				seen[e.id] = true
 				page.Tasks = append(page.Tasks, t)
 			}
@@ -115,15 +115,15 @@ func (s *Store) Pick(ctx context.Context, filter Filter, ids []string) ([]events
 	}
 	var tasks []events.Task
 	for _, id := range ids {
-		if t, ok := rows[id]; ok && filter.chooses(t) {
+		if t, ok := rows[id]; ok && filter.Chooses(t) {
 			tasks = append(tasks, t)
 		}
 	}
 	return tasks, nil
 }
 
-// chooses judges a task by its row, which may have moved on since it came into the index.
-func (f Filter) chooses(t events.Task) bool {
+// Chooses judges a task by what is known of it now: it may have moved on since it came into the index.
+func (f Filter) Chooses(t events.Task) bool {
 	return (f.State == events.StateNone || f.State == t.State) &&
 		(f.Queue == "" || f.Queue == t.Queue) && (f.Name == "" || f.Name == t.Name)
 }

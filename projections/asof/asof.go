@@ -191,6 +191,25 @@ func (v *View) Places(chosen func(Place) bool) []Place {
 	return list
 }
 
+// Newest returns the first n of Places.
+func (v *View) Newest(n int, chosen func(Place) bool) []Place {
+	var list []Place
+	first := func() {
+		slices.SortFunc(list, Place.compare)
+		list = list[:min(n, len(list))]
+	}
+	for _, p := range v.places {
+		if !chosen(p) {
+			continue
+		}
+		if list = append(list, p); len(list) >= 2*n+100 {
+			first()
+		}
+	}
+	first()
+	return list
+}
+
 // Moves returns the tasks of v, which is the later one, that stand elsewhere than in the earlier view, the newest change first.
 func (v *View) Moves(earlier *View) []Place {
 	return v.Places(func(p Place) bool { return earlier.places[p.Task] != p })

@@ -3,6 +3,7 @@ package asof_test
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -56,6 +57,9 @@ func TestEveryInstantIsToldAsItWasRecorded(t *testing.T) {
 		list := v.Places(all)
 		if len(list) != len(tasks) {
 			t.Fatalf("%d tasks, want %d", len(list), len(tasks))
+		}
+		if n := rapid.IntRange(0, len(list)+1).Draw(t, "n"); !slices.Equal(v.Newest(n, all), list[:min(n, len(list))]) {
+			t.Errorf("the newest %d are %v", n, v.Newest(n, all))
 		}
 		for i, p := range list {
 			task := tasks[p.Task]

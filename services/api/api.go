@@ -38,6 +38,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/past"
 	"github.com/tasklog/tasklog/infra/views"
 	"github.com/tasklog/tasklog/services/api/dashboard"
 	"github.com/tasklog/tasklog/services/api/tokens"
@@ -122,6 +123,8 @@ const (
 type API struct {
 	log      *eventlog.Log
 	views    *views.Store
+	past     *past.Store
+	memory   *memory
 	cfg      Config
 	slog     *slog.Logger
 	metrics  metrics
@@ -163,7 +166,7 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Reg
 	if err != nil {
 		return nil, err
 	}
-	a := &API{log: log, views: views.New(log), cfg: cfg, slog: logger, metrics: newMetrics(reg), tokens: known, pages: pages, sys: newSystem(len(log.Partitions()))}
+	a := &API{log: log, views: views.New(log), past: past.New(log), memory: newMemory(), cfg: cfg, slog: logger, metrics: newMetrics(reg), tokens: known, pages: pages, sys: newSystem(len(log.Partitions()))}
 	a.closing, a.close = context.WithCancel(context.Background())
 	for _, p := range log.Partitions() {
 		a.feeds = append(a.feeds, &feed{api: a, part: p})

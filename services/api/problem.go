@@ -13,6 +13,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/past"
 )
 
 // problem is the body of every answer that is an error (RFC 9457).
@@ -82,6 +83,11 @@ func problemOf(err error) *problem {
 	}
 	if e, ok := errors.AsType[*eventlog.RefusedError](err); ok {
 		return newProblem(http.StatusConflict, "refused", "The task's state does not allow it", e.Error())
+	}
+	if e, ok := errors.AsType[*past.UncoveredError](err); ok {
+		p := newProblem(http.StatusGone, "not-covered", "The log does not reach back that far", e.Error())
+		p.Field = "at"
+		return p
 	}
 	switch {
 	case errors.Is(err, eventlog.ErrFull):

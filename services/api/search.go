@@ -36,9 +36,9 @@ type taskQuery struct {
 // searches reports whether the listing is one of what was searched.
 func (q taskQuery) searches() bool { return q.Text != "" || q.From != "" || q.To != "" }
 
-// taskQuery reads the query of a listing.
-func (a *API) taskQuery(c *gin.Context) (taskQuery, error) {
-	v, err := query(c, "state", "queue", "name", "cursor", "limit", "q", "from", "to")
+// taskQuery reads the query of a listing, which may hold more.
+func (a *API) taskQuery(c *gin.Context, more ...string) (taskQuery, error) {
+	v, err := query(c, append([]string{"state", "queue", "name", "cursor", "limit", "q", "from", "to"}, more...)...)
 	if err != nil {
 		return taskQuery{}, err
 	}

@@ -53,6 +53,15 @@ func (a *API) decodable(c *gin.Context, entries []eventlog.Entry) []events.Event
 
 // task serves GET /api/tasks/:id.
 func (a *API) task(c *gin.Context) {
+	at, err := a.momentOf(c, c.Query("at"))
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	if at != nil {
+		a.taskAt(c, at)
+		return
+	}
 	t, history, err := a.taskAndHistory(c)
 	if err != nil {
 		a.fail(c, err)

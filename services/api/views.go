@@ -13,9 +13,18 @@ import (
 
 // listTasks serves GET /api/tasks.
 func (a *API) listTasks(c *gin.Context) {
-	q, err := a.taskQuery(c)
+	q, err := a.taskQuery(c, "at")
 	if err != nil {
 		a.fail(c, err)
+		return
+	}
+	at, err := a.momentOf(c, c.Query("at"))
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	if at != nil {
+		a.listTasksAt(c, at, q)
 		return
 	}
 	page, searched, err := a.tasks(c.Request.Context(), q)
@@ -36,8 +45,18 @@ func (a *API) listTasks(c *gin.Context) {
 
 // listQueues serves GET /api/queues.
 func (a *API) listQueues(c *gin.Context) {
-	if _, err := query(c); err != nil {
+	q, err := query(c, "at")
+	if err != nil {
 		a.fail(c, err)
+		return
+	}
+	at, err := a.momentOf(c, q.Get("at"))
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	if at != nil {
+		a.listQueuesAt(c, at)
 		return
 	}
 	list, fresh, err := a.queues(c.Request.Context())

@@ -110,7 +110,7 @@ func (p *program) at(ctx context.Context, args []string, o atOptions) error {
 		At     string       `json:"at"`
 		AsOf   string       `json:"asOf,omitempty"` // entry of the newest event that is counted
 		Queues []wire.Queue `json:"queues"`
-	}{At: wire.Stamp(until.Ms), Queues: wire.QueuesOf(&v.Queues)}
+	}{At: wire.Instant(until), Queues: wire.QueuesOf(&v.Queues)}
 	if !v.Last.IsZero() {
 		out.AsOf = v.Last.String()
 	}
@@ -204,7 +204,7 @@ func (p *program) tasksAt(v *asof.View, until events.ID, o atOptions) error {
 		At    string      `json:"at"`
 		Tasks []taskPlace `json:"tasks"`
 		More  int         `json:"more"` // that --limit left out
-	}{wire.Stamp(until.Ms), placesOf(list[:len(list)-more]), more}
+	}{wire.Instant(until), placesOf(list[:len(list)-more]), more}
 	return p.print(out, func(w io.Writer) {
 		switch {
 		case !sayPast(w, v, until):

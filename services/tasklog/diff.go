@@ -80,7 +80,7 @@ func (p *program) diff(ctx context.Context, from, to, queue string, limit int) e
 		Queues []queueDiff `json:"queues"`
 		Tasks  []taskPlace `json:"tasks"` // that moved, and where they are after
 		More   int         `json:"more"`  // that --limit left out
-	}{wire.Stamp(first.Ms), wire.Stamp(second.Ms), diffQueues(before, after, queue), placesOf(moved[:len(moved)-more]), more}
+	}{wire.Instant(first), wire.Instant(second), diffQueues(before, after, queue), placesOf(moved[:len(moved)-more]), more}
 	return p.print(out, func(w io.Writer) {
 		say(w, "from %s to %s\n", out.From, out.To)
 		if len(out.Queues) == 0 {

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/past"
+	"github.com/tasklog/tasklog/projections/asof"
+	"github.com/tasklog/tasklog/services/api/wire"
+)
+
+const (
+	// rememberedViews and rememberedTasks are how many views of the past are kept for the next request, which is
+	// often one for the next page or for another list as of the same instant.
+	rememberedViews = 8
+	rememberedTasks = 500_000
+
+	// settled is how long ago an instant is up to which no event is added any more, however late it is written.
+	settled = 5 * time.Second
+)
+
+// memory has the views of the past that were asked for last. One is made at a time: that takes a second's work and
+// some memory.
+type memory struct {
+	turn chan struct{} // holds what may go on
+	list []remembered  // the newest first
+}
+
+type remembered struct {
+	until events.ID
+	view  *asof.View // not to be changed
+}
+
+func newMemory() *memory { return &memory{turn: make(chan struct{}, 1)} }
+
+// get returns the view as of an instant, and has it made when it is not there.
+func (m *memory) get(ctx context.Context, until events.ID, keep bool, make func() (*asof.View, error)) (*asof.View, error) {
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for _, r := range m.list {
+		if r.until == until {
+			return r.view, nil
+		}
+	}
+	v, err := make()
+	if err != nil || !keep {
+		return v, err
+	}
+	m.list = append([]remembered{{until, v}}, m.list...)
+	tasks := 0
+	for i, r := range m.list {
+		if tasks += r.view.Len(); i == rememberedViews || i > 0 && tasks > rememberedTasks {
+			m.list = m.list[:i]
+			break
+		}
+	}
+	return v, nil
+}
+
+// moment is an instant of the past, and the time at which it was asked for.
+type moment struct {
+	events.ID
+	now time.Time
+}
+
+// momentOf reads the instant that a query names; nil when it names none, for then it asks for now.
+func (a *API) momentOf(c *gin.Context, at string) (*moment, error) {
+	if at == "" {
+		return nil, nil
+	}
+	wrong := func(why string) error {
+		p := malformed(why)
+		p.Field = "at"
+		return p
+	}
+	now, err := a.log.Now(c.Request.Context())
+	if err != nil {
+		return nil, err
+	}
+	until, err := events.ParseInstant(at, now)
+	if err != nil {
+		return nil, wrong("at: " + err.Error())
+	}
+	if until.Ms > now.UnixMilli() {
+		return nil, wrong(fmt.Sprintf("at: %s lies in the future: Redis' clock says %s", wire.Instant(until), wire.Stamp(now.UnixMilli())))
+	}
+	return &moment{until, now}, nil
+}
+
+// viewAt returns how things stood at an instant.
+func (a *API) viewAt(ctx context.Context, at *moment) (*asof.View, error) {
+	keep := at.Ms < at.now.Add(-settled).UnixMilli()
+	return a.memory.get(ctx, at.ID, keep, func() (*asof.View, error) { return a.past.At(ctx, at.ID) })
+}
+
+// asOf is what an answer about the past has beside that of now.
+type asOf struct {
+	At   string `json:"at"`
+	AsOf string `json:"asOf,omitempty"` // entry of the newest event that is counted
+}
+
+func asOfEntry(until, newest events.ID) asOf {
+	w := asOf{At: wire.Instant(until)}
+	if !newest.IsZero() {
+		w.AsOf = newest.String()
+	}
+	return w
+}
+
+// listQueuesAt serves GET /api/queues?at=.
+func (a *API) listQueuesAt(c *gin.Context, at *moment) {
+	v, err := a.viewAt(c.Request.Context(), at)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	answer(c, http.StatusOK, struct {
+		Queues []wire.Queue `json:"queues"`
+		asOf
+		Missed int64 `json:"missed"`
+	}{wire.QueuesOf(&v.Queues), asOfEntry(at.ID, v.Last), v.Missed})
+}
+
+// listTasksAt serves GET /api/tasks?at=. A page after the first is one of the instant of the first.
+func (a *API) listTasksAt(c *gin.Context, at *moment, q taskQuery) {
+	if q.searches() {
+		a.fail(c, &events.FieldError{Field: "at", Reason: "cannot be combined with q, from and to: those look at the present"})
+		return
+	}
+	var behind past.Cursor
+	if q.Cursor != "" {
+		var err error
+		if behind, err = past.ParseCursor(q.Cursor); err != nil {
+			a.fail(c, err)
+			return
+		}
+		at.ID = behind.Until
+	}
+	v, err := a.viewAt(c.Request.Context(), at)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	page, err := past.List(v, at.ID, behind, q.Filter)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	list := make([]wire.Task, 0, len(page.Tasks))
+	for _, t := range page.Tasks {
+		list = append(list, wire.TaskOf(t))
+	}
+	answer(c, http.StatusOK, struct {
+		Tasks []wire.Task `json:"tasks"`
+		Next  string      `json:"next,omitempty"`
+		asOf
+	}{list, page.Next, asOfEntry(at.ID, v.Last)})
+}
+
+// taskAt serves GET /api/tasks/:id?at=.
+func (a *API) taskAt(c *gin.Context, at *moment) {
+	t, entries, err := a.past.Task(c.Request.Context(), param(c, "id"), at.ID, false)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	d, err := wire.DetailOf(t, a.decodable(c, entries))
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	answer(c, http.StatusOK, struct {
+		wire.Detail
+		asOf
+	}{d, asOfEntry(at.ID, t.Events[len(t.Events)-1])})
+}
