@@ -2,15 +2,10 @@ package whatif
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 )
-
-// estimateDelays returns how long it took the scheduler to make due what nothing stood before, and a worker to
-// start what was due when it had a slot.
-func (p *Past) estimateDelays() (dispatch, pickup time.Duration) {
-	return usual(p.dispatches()), usual(p.pickups())
-}
 
 // usual returns the mean of durations in ms, but for those that are so much longer than the shortest tenth that
 // something else was the matter: a worker looked at other queues, or something stood still. Without any it is 1 ms.
@@ -30,31 +25,6 @@ func usual(list []int64) time.Duration {
 		}
 	}
 	return time.Duration(sum) * time.Millisecond / time.Duration(n)
-}
-
-// pickups returns for every start how long before it the attempt was due and its worker had a slot.
-func (p *Past) pickups() (list []int64) {
-	marks := p.marks(p.byStart())
-	all, running, freed := p.see(marks), map[string]int{}, map[string]int64{}
-	for _, m := range marks {
-		if !m.begin {
-			if running[m.worker] == all[m.worker].slots {
-				freed[m.worker] = m.at.Ms
-			}
-			running[m.worker]--
-			continue
-		}
-		running[m.worker]++
-		if m.due.IsZero() {
-			continue
-		}
-		ready := m.due.Ms
-		if running[m.worker] == all[m.worker].slots {
-			ready = max(ready, freed[m.worker])
-		}
-		list = append(list, max(0, m.at.Ms-ready))
-	}
-	return list
 }
 
 // dispatches returns how long those turns waited until they were due before which nothing else of their queue did.
@@ -93,4 +63,60 @@ func (p *Past) dispatches() (list []int64) {
 		}
 	}
 	return list
+}
+
+// The search for how long workers take: so long at the most, and by so many simulations once it is known to lie
+// between two times; a mean wait that is this share of the real one away is near enough.
+const (
+	longestPickup = 200 * time.Millisecond
+	searches      = 8
+	nearEnough    = 0.005
+)
+
+// estimatePickup returns how long workers take to start what is due when they have a slot. The log shows that only
+// together with the time for which they looked at other queues; so it is the time with which the simulation of what was
+// has the mean wait that there really was. The longer they take the longer all wait: it is found by bisection.
+func (p *Past) estimatePickup() time.Duration {
+	want, setup := meanWait(p.Attempts()), p.Setup()
+	if want == 0 {
+		return 0
+	}
+	// off returns by which share of the real wait those wait longer who are simulated.
+	off := func(pickup time.Duration) float64 {
+		setup.Pickup = pickup
+		return meanWait(p.Simulate(setup))/want - 1
+	}
+	if off(0) > -nearEnough {
+		return 0
+	}
+	low, high := time.Duration(0), time.Millisecond
+	for off(high) < 0 {
+		if high > longestPickup {
+			return longestPickup
+		}
+		low, high = high, 4*high
+	}
+	for range searches {
+		middle := (low + high) / 2
+		switch now := off(middle); {
+		case math.Abs(now) < nearEnough:
+			return middle
+		case now < 0:
+			low = middle
+		default:
+			high = middle
+		}
+	}
+	return (low + high) / 2
+}
+
+// meanWait returns how long those attempts waited that count and started, on average, in ns.
+func meanWait(list []Attempt) float64 {
+	var sum, n float64
+	for _, a := range list {
+		if a.Counts && a.Start != Never {
+			sum, n = sum+float64(a.Start-a.Runnable), n+1
+		}
+	}
+	return sum / max(1, n)
 }

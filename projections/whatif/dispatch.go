@@ -1,6 +1,10 @@
 package whatif
 
-import "container/heap"
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+)
 
 // partition has what services/scheduler sees of one: its queues.
 type partition struct {
@@ -91,6 +95,7 @@ func (l *lane) dispatch(j *job) {
 	j.state = due
 	l.due = append(l.due, j)
 	l.entries++
+	l.part.out[j.n].Due = l.part.now
 }
 
 // take returns the job that has been due for the longest, nil when there is none.
@@ -133,13 +138,24 @@ func (l *lane) reader() *reader {
 	return nil
 }
 
-// expire ends the reads that have waited for a Turn.
+// expire ends the reads that have waited for a Turn, and begins the next ones.
 func (p *partition) expire() {
-	for i, n := 0, len(p.reading); i < n; {
-		if p.reading[i].expire() {
-			n-- // it went to the end of the list, or does not wait any more
-		} else {
-			i++
+	i := slices.IndexFunc(p.reading, func(r *reader) bool { return !r.whole() })
+	if i < 0 || p.reading[i].since+p.Turn > p.now {
+		return // that one began first
+	}
+	var over []*reader
+	p.reading = slices.DeleteFunc(p.reading, func(r *reader) bool {
+		if r.whole() || !r.expired() {
+			return false
 		}
+		over = append(over, r)
+		return true
+	})
+	slices.SortStableFunc(p.reading, func(a, b *reader) int { return cmp.Compare(a.since, b.since) })
+	for _, r := range over {
+		r.reading = false
+		r.pass(1)
+		r.read()
 	}
 }

@@ -92,7 +92,7 @@ func backlog(list []Attempt) []step {
 		}
 		steps = append(steps, step{max(0, a.Runnable), 1})
 		if gone := min(a.Start, a.End); gone != Never {
-			steps = append(steps, step{max(0, gone), -1})
+			steps = append(steps, step{max(0, a.Runnable, gone), -1}) // some are cancelled before they can run
 		}
 	}
 	slices.SortStableFunc(steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
@@ -134,13 +134,11 @@ func Backlog(list []Attempt, from, to time.Duration, n int) []float64 {
 	return means
 }
 
-// Of returns the attempts of a queue.
-func Of(list []Attempt, queue string) []Attempt {
-	var some []Attempt
+// ByQueue returns the attempts of each queue.
+func ByQueue(list []Attempt) map[string][]Attempt {
+	queues := map[string][]Attempt{}
 	for _, a := range list {
-		if a.Queue == queue {
-			some = append(some, a)
-		}
+		queues[a.Queue] = append(queues[a.Queue], a)
 	}
-	return some
+	return queues
 }

@@ -102,6 +102,9 @@ func (s *simulation) end(j *job) {
 		return
 	}
 	next := &s.jobs[j.n+1]
+	if next.state == over {
+		return // cancelled meanwhile
+	}
 	at := s.now + time.Duration(next.runnable-j.end.Ms)*time.Millisecond
 	if next.asked {
 		at = max(s.now, s.past.at(next.runnable))

@@ -13,7 +13,7 @@ import (
 type Past struct {
 	Workers  []Worker      // see workers.go
 	Dispatch time.Duration // see delays.go
-	Pickup   time.Duration
+	Pickup   time.Duration // likewise
 
 	from   events.ID
 	zero   int64 // ms: the beginning of the window
@@ -37,7 +37,8 @@ type placed struct {
 	more bool // the turn that follows is of the same task
 }
 
-// Join returns the past that recordings of the partitions of a log tell, with one window, in their order.
+// Join returns the past that recordings of the partitions of a log tell, with one window, in their order. To
+// estimate how long workers take it is simulated a few times.
 func Join(recordings ...*Recording) *Past {
 	p := &Past{}
 	for n, r := range recordings {
@@ -47,7 +48,8 @@ func Join(recordings ...*Recording) *Past {
 	p.begin(recordings)
 	p.lasted = p.typical()
 	p.Workers = p.estimateWorkers()
-	p.Dispatch, p.Pickup = p.estimateDelays()
+	p.Dispatch = usual(p.dispatches())
+	p.Pickup = p.estimatePickup()
 	return p
 }
 
@@ -111,8 +113,8 @@ func (p *Past) Attempts() []Attempt {
 	for i := range p.turns {
 		t := &p.turns[i]
 		list[i] = Attempt{
-			Task: t.id, Queue: t.label.Queue, Counts: !t.start.IsZero() && !p.before(t.start),
-			Runnable: p.at(t.runnable), Start: p.atEvent(t.start), End: p.atEvent(t.end),
+			Task: t.id, Queue: t.label.Queue, Worker: t.worker, Counts: !t.start.IsZero() && !p.before(t.start),
+			Runnable: p.at(t.runnable), Due: p.atEvent(t.due), Start: p.atEvent(t.start), End: p.atEvent(t.end),
 		}
 	}
 	return list

@@ -81,6 +81,7 @@ func (h *hands) read() {
 // take gives a job a slot, or has it wait for one.
 func (r *reader) take(j *job) {
 	j.reader = r
+	r.out[j.n].Worker = r.ID
 	r.flying++
 	if r.running == r.Slots {
 		r.pending = append(r.pending, j)
@@ -93,6 +94,7 @@ func (r *reader) take(j *job) {
 // hold gives a slot to a job that was already active.
 func (r *reader) hold(j *job) {
 	j.reader, j.state = r, active
+	r.out[j.n].Worker = r.ID
 	r.flying++
 	r.running++
 	r.plan(r.now+j.run, func() { r.finish(j) })
@@ -121,12 +123,15 @@ func (r *reader) some() bool { return r.free < len(r.lanes) }
 // each returns how many jobs it takes from each of them: COUNT is a limit for each stream.
 func (r *reader) each() int { return max(1, r.free/len(r.lanes)) }
 
+// whole reports whether it looks at all of its lanes: then it waits until it is served.
+func (r *reader) whole() bool { return !r.some() || r.Turn == 0 }
+
 // view returns how many lanes it looks at.
 func (r *reader) view() int {
-	if r.some() && r.Turn > 0 {
-		return r.free
+	if r.whole() {
+		return len(r.lanes)
 	}
-	return len(r.lanes)
+	return r.free
 }
 
 // read takes what is due as long as there are slots and something is seen; then it waits.
@@ -173,23 +178,16 @@ func (r *reader) ends(since time.Duration) time.Duration {
 	return (over + tick - 1) / tick * tick
 }
 
-// expire ends a read that waits when its Turn is over, and begins the next one. It reports whether it did.
-func (r *reader) expire() bool {
-	if r.view() == len(r.lanes) {
-		return false
-	}
-	if end := r.ends(r.since); end < r.now && !r.looks { // while nothing happened, tick after tick
+// expired reports whether a read that waits is over: its Turn is. It counts the reads that were over before,
+// tick after tick, while nothing happened.
+func (r *reader) expired() bool {
+	if end := r.ends(r.since); end < r.now && !r.looks {
 		every := r.ends(0)
 		reads := int((r.now-1-end)/every) + 1
 		r.pass(reads)
 		r.since = end + time.Duration(reads-1)*every
 	}
-	if r.since+r.Turn > r.now {
-		return false
-	}
-	r.pass(1)
-	r.read()
-	return true
+	return r.since+r.Turn <= r.now
 }
 
 // takeFrom takes what is due in a lane, and reports whether there was anything.
@@ -213,7 +211,7 @@ func (r *reader) sees(l *lane) bool {
 	if !r.serves[l.place] {
 		return false
 	}
-	if r.view() == len(r.lanes) {
+	if r.whole() {
 		return true
 	}
 	return (slices.Index(r.lanes, l)-r.turn+len(r.lanes))%len(r.lanes) < r.free
@@ -238,7 +236,7 @@ func (r *reader) stop() {
 // look has a reader that waits look again when it would, which matters only when there is something to see or more
 // slots are free.
 func (r *reader) look() {
-	if r.view() == len(r.lanes) || r.looks {
+	if r.whole() || r.looks {
 		return
 	}
 	r.looks = true

@@ -85,7 +85,7 @@ func newSimulation(p *Past, setup Setup) *simulation {
 	for i := range p.turns {
 		t := &p.turns[i]
 		s.jobs[i] = job{placed: t, n: i, lane: s.parts[t.part].byName[t.label.Queue], run: s.faster(p.runs(t))}
-		s.out[i].Start, s.out[i].End = Never, Never
+		s.out[i].Due, s.out[i].Start, s.out[i].End, s.out[i].Worker = Never, Never, Never, ""
 		if !p.leads(i) {
 			s.out[i].Runnable = Never
 		}

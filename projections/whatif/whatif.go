@@ -27,10 +27,12 @@ import (
 
 // Attempt is one time that a task waited and ran. Times are those since the beginning of the window.
 type Attempt struct {
-	Task  string
-	Queue string
+	Task   string
+	Queue  string
+	Worker string // that took it, by its id
 	// Runnable is when it could have run: requested, and its delay over. It may lie before the window.
 	Runnable time.Duration
+	Due      time.Duration // when it was handed to the workers; Never: it was not, or the log does not tell
 	Start    time.Duration // Never: it did not
 	End      time.Duration // Never: it did not; of one that was cancelled before it ran, when that was
 	// Counts says that its wait is compared: in reality it started in the window or after it. It is the

@@ -26,23 +26,16 @@ type seen struct {
 func (p *Past) estimateWorkers() []Worker {
 	starts := p.byStart()
 	all := p.see(p.marks(starts))
+	times := map[string][]time.Duration{} // of the starts, by queue
+	var every []time.Duration
+	for _, t := range starts {
+		at := p.at(t.start.Ms)
+		every, times[t.label.Queue] = append(every, at), append(times[t.label.Queue], at)
+	}
 	var list []Worker
 	for _, id := range slices.Sorted(maps.Keys(all)) {
 		w := all[id]
-		// Of what was started while it was there, by queue; and how much before and after that.
-		during := map[string]int{}
-		var before, within, after int
-		for _, t := range starts {
-			switch at := p.at(t.start.Ms); {
-			case at < w.first:
-				before++
-			case at > w.last:
-				after++
-			default:
-				during[t.label.Queue]++
-				within++
-			}
-		}
+		before, within, after := around(every, w.first, w.last)
 		share := float64(w.total) / float64(within)
 		out := Worker{ID: id, Slots: w.slots, Until: Never}
 		if share*float64(before) >= evident {
@@ -51,14 +44,21 @@ func (p *Past) estimateWorkers() []Worker {
 		if share*float64(after) >= evident {
 			out.Until = w.last
 		}
-		for queue, n := range during {
-			if w.starts[queue] == 0 && share*float64(n) >= evident {
+		for queue, list := range times {
+			if _, n, _ := around(list, w.first, w.last); w.starts[queue] == 0 && share*float64(n) >= evident {
 				out.Queues = slices.Sorted(maps.Keys(w.starts))
 			}
 		}
 		list = append(list, out)
 	}
 	return list
+}
+
+// around counts the times of a sorted list that lie before first, up to last, and after it.
+func around(times []time.Duration, first, last time.Duration) (before, within, after int) {
+	before, _ = slices.BinarySearch(times, first)
+	end, _ := slices.BinarySearch(times, last+1)
+	return before, end - before, len(times) - end
 }
 
 // mark is where a worker begins or ends an attempt.

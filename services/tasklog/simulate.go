@@ -29,8 +29,8 @@ simulates what was, and the difference shows how far it can be trusted.
 
 What the log does not say is estimated from it. A worker is whoever started an attempt, and has as many slots
 as it ever had attempts running at once: where a worker was never full, name --concurrency. It was there all
-the time and serves all queues, unless at least 5 attempts, by its share of all, passed it by. How long the
-scheduler and the workers need to hand a task over is the mean of the waits in which nothing else was the matter.
+the time and serves all queues, unless at least 5 attempts, by its share of all, passed it by. The scheduler
+takes as long as with tasks before which nothing stood; workers take as long as makes the mean wait the real one.
 
 Not simulated: handlers that run slower when more of them run, a Redis or a network under load, locks, leases. An
 attempt that was abandoned holds its slot for as long as it really did. Whether an attempt fails stays as it
@@ -168,11 +168,12 @@ func (p *program) past(ctx context.Context, log *eventlog.Log, o simulateOptions
 			if err != nil && !errors.Is(err, events.ErrUndecodable) {
 				return nil, err
 			}
-			if err != nil {
-				continue // verify tells of them
-			}
 			if r.Complete(e.ID) {
 				break
+			}
+			if err != nil {
+				p.warn(fmt.Errorf("%w; it is skipped", err))
+				continue
 			}
 			r.Apply(e)
 		}
@@ -222,32 +223,29 @@ type comparison struct {
 type side struct {
 	setup    whatif.Setup
 	attempts []whatif.Attempt
+	byQueue  map[string][]whatif.Attempt
 	figures  whatif.Figures
 }
 
 // compare simulates.
 func compare(past *whatif.Past, setup whatif.Setup, queue string) (*comparison, error) {
-	c := &comparison{past: past, only: queue, begin: whatif.Never}
-	c.was = side{setup: past.Setup(), attempts: past.Attempts()}
-	c.is = side{setup: setup, attempts: past.Simulate(setup)}
-	names := map[string]bool{}
-	for _, a := range c.was.attempts {
-		names[a.Queue] = true
-	}
-	c.queues = slices.Sorted(maps.Keys(names))
-	if queue != "" {
-		if !slices.Contains(c.queues, queue) {
-			return nil, fmt.Errorf("--queue %q: no task of it could run in that time, only of %s", queue, strings.Join(c.queues, ", "))
-		}
-		c.queues = []string{queue}
+	c := &comparison{
+		past: past, only: queue, begin: whatif.Never,
+		was: side{setup: past.Setup(), attempts: past.Attempts()},
+		is:  side{setup: setup, attempts: past.Simulate(setup)},
 	}
 	for _, s := range []*side{&c.was, &c.is} {
+		s.byQueue = whatif.ByQueue(s.attempts)
 		s.figures = whatif.Sum(s.attempts, s.setup.Workers)
+		c.queues = slices.Sorted(maps.Keys(s.byQueue))
 		if queue != "" {
-			busy := s.figures
-			s.attempts = whatif.Of(s.attempts, queue)
-			s.figures = whatif.Sum(s.attempts, s.setup.Workers)
-			s.figures.Utilization = busy.Utilization // of all queues: they share the slots
+			if s.byQueue[queue] == nil {
+				return nil, fmt.Errorf("--queue %q: no task of it could run in that time, only of %s", queue, strings.Join(c.queues, ", "))
+			}
+			c.queues, s.attempts = []string{queue}, s.byQueue[queue]
+			of := whatif.Sum(s.attempts, s.setup.Workers)
+			of.Utilization = s.figures.Utilization // of all queues: they share the slots
+			s.figures = of
 		}
 		c.begin, c.end = min(c.begin, s.figures.LastEnd-s.figures.Span), max(c.end, s.figures.LastEnd)
 	}

@@ -122,7 +122,7 @@ func (c *comparison) report() simulation {
 	}
 	for _, queue := range c.queues {
 		out.Queues = append(out.Queues, simulatedQueue{
-			queue, waitsOf(whatif.Sum(whatif.Of(c.was.attempts, queue), nil)), waitsOf(whatif.Sum(whatif.Of(c.is.attempts, queue), nil)),
+			queue, waitsOf(whatif.Sum(c.was.byQueue[queue], c.was.setup.Workers)), waitsOf(whatif.Sum(c.is.byQueue[queue], c.is.setup.Workers)),
 		})
 	}
 	was, is := c.backlogs(backlogRows)
