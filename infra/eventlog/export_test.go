@@ -8,3 +8,9 @@ func SetRepeats(after ...time.Duration) (undo func()) {
 	repeats = after
 	return func() { repeats = before }
 }
+
+// ParseEntries decodes a reply of XRANGE as Redis sends it.
+var ParseEntries = parseEntries
+
+// EntriesOf decodes a reply of XRANGE as go-redis reads it.
+var EntriesOf = entries

@@ -34,12 +34,6 @@ func (l *Log) Range(ctx context.Context, p Partition, after, until events.ID, n 
 	return l.stream(ctx, p, after, until, n)
 }
 
-// stream is Range of what is in the stream.
-func (l *Log) stream(ctx context.Context, p Partition, after, until events.ID, n int) ([]Entry, error) {
-	v, err := l.xrange(ctx, p, after, until, n)
-	return entries(v), err
-}
-
 // xrange returns at most n entries of the stream of a partition after an id and not after until, as Redis sends them.
 func (l *Log) xrange(ctx context.Context, p Partition, after, until events.ID, n int) ([]any, error) {
 	v, err := l.conn.View.Do(ctx, "XRANGE", p.Events, "("+after.String(), until.String(), "COUNT", n).Slice()
@@ -154,6 +148,11 @@ func decode(id string, values []any) Entry {
 
 func entry(id string, get func(field string) (string, bool)) Entry {
 	e, err := events.Decode(id, get)
+	return made(id, e, err)
+}
+
+// made is the entry with an id that was decoded.
+func made(id string, e events.Event, err error) Entry {
 	if err != nil {
 		e.ID, _ = events.ParseID(id) // Redis wrote it
 	}

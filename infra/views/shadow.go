@@ -214,9 +214,9 @@ func (s *Shadow) Drop(ctx context.Context) error {
 	return s.store.rdb.Del(ctx, shadowKey(s.part, s.Generation)).Err()
 }
 
-// Views are the names of the views.
+// Views are the names of the views that every log has.
 func Views() (names []string) {
-	for _, v := range new(Fold).views() {
+	for _, v := range BuiltIn() {
 		names = append(names, v.Name())
 	}
 	return names

@@ -32,10 +32,12 @@ import (
 type row struct {
 	Name         string  `json:"name"`
 	TasksPerSec  float64 `json:"tasksPerSec"`
-	RedisMicros  float64 `json:"redisMicros"`  // CPU of Redis' main thread per task
-	TimesFloor   float64 `json:"timesFloor"`   // RedisMicros against those of the first row
-	ClientMicros float64 `json:"clientMicros"` // CPU of producer and services per task
-	LagMs        float64 `json:"lagMs"`        // from the last completion until the views counted it
+	RedisMicros  float64 `json:"redisMicros"`            // CPU of Redis' main thread per task
+	TimesFloor   float64 `json:"timesFloor"`             // RedisMicros against those of the first row
+	ClientMicros float64 `json:"clientMicros"`           // CPU of producer and services per task
+	LagMs        float64 `json:"lagMs"`                  // from the last completion until the views counted it
+	EventsPerSec float64 `json:"eventsPerSec,omitempty"` // of a replay
+	PeakHeapMiB  float64 `json:"peakHeapMiB,omitempty"`  // of a replay: the most that the heap held
 }
 
 func main() {
@@ -44,6 +46,7 @@ func main() {
 	concurrency := flag.Int("concurrency", 256, "tasks that the worker runs at once")
 	asJSON := flag.Bool("json", false, "print the JSON only, one object a row")
 	runs := flag.Int("runs", 3, "runs of each row: the median by Redis CPU is printed")
+	only := flag.String("only", "", "one kind of row: floor, tasks, state or replay")
 	profile := flag.String("cpuprofile", "", "file for a CPU profile of this process")
 	commands := flag.Bool("commands", false, "print what Redis ran, per task")
 	flag.Parse()
@@ -61,7 +64,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := bench{tasks: *tasks, producers: *producers, concurrency: *concurrency, commands: *commands}
+	b := bench{tasks: *tasks, producers: *producers, concurrency: *concurrency, commands: *commands, only: *only}
 	if err := b.all(ctx, *runs, *asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -71,32 +74,43 @@ func main() {
 type bench struct {
 	tasks, producers, concurrency int
 	commands                      bool
+	only                          string // a kind of row; empty: all
 }
 
 func (b bench) all(ctx context.Context, runs int, asJSON bool) error {
 	out := table.NewWriter()
 	out.SetOutputMirror(os.Stdout)
-	out.AppendHeader(table.Row{"", "tasks/s", "Redis µs/task", "× floor", "Go µs/task", "views behind, ms"})
+	out.AppendHeader(table.Row{"", "tasks/s", "Redis µs/task", "× floor", "Go µs/task", "views behind, ms", "events/s", "heap, MiB"})
 	var floor float64
-	for _, variant := range []func(context.Context) (row, error){
-		b.floor,
-		func(ctx context.Context) (row, error) { return b.endToEnd(ctx, "end to end", false) },
-		func(ctx context.Context) (row, error) { return b.endToEnd(ctx, "end to end, AOF everysec", true) },
-		b.replayState,
+	for _, variant := range []struct {
+		name string
+		run  func(context.Context) (row, error)
+	}{
+		{"floor", b.floor},
+		{"tasks", func(ctx context.Context) (row, error) { return b.endToEnd(ctx, "end to end", false) }},
+		{"tasks", func(ctx context.Context) (row, error) { return b.endToEnd(ctx, "end to end, AOF everysec", true) }},
+		{"state", b.replayState},
+		{"replay", bench{tasks: 250_000}.replayViews},
+		{"replay", bench{tasks: 1_000_000}.replayViews},
 	} {
+		if b.only != "" && b.only != variant.name {
+			continue
+		}
 		var rows []row
 		for range runs {
-			r, err := variant(ctx)
+			r, err := variant.run(ctx)
 			if err != nil {
 				return err
 			}
 			rows = append(rows, r)
 		}
 		r := median(rows)
-		if floor == 0 {
+		if variant.name == "floor" {
 			floor = r.RedisMicros
 		}
-		r.TimesFloor = r.RedisMicros / floor
+		if floor > 0 {
+			r.TimesFloor = r.RedisMicros / floor
+		}
 		line, err := json.Marshal(r)
 		if err != nil {
 			return err
@@ -105,6 +119,7 @@ func (b bench) all(ctx context.Context, runs int, asJSON bool) error {
 		out.AppendRow(table.Row{
 			r.Name, fmt.Sprintf("%.0f", r.TasksPerSec), fmt.Sprintf("%.1f", r.RedisMicros), fmt.Sprintf("%.2f", r.TimesFloor),
 			fmt.Sprintf("%.1f", r.ClientMicros), fmt.Sprintf("%.0f", r.LagMs),
+			fmt.Sprintf("%.0f", r.EventsPerSec), fmt.Sprintf("%.0f", r.PeakHeapMiB),
 		})
 	}
 	if !asJSON {

@@ -3,56 +3,24 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"runtime/metrics"
 	"strings"
 	"time"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/projector"
 	"github.com/tasklog/tasklog/services/rebuilder"
 )
 
 // replayState makes the state of tasks that are over, four events each, again from a log that has nothing else.
 func (b bench) replayState(ctx context.Context) (row, error) {
-	srv, err := startServer(ctx, false)
+	srv, log, shut, err := recorded(ctx, b.tasks)
 	if err != nil {
 		return row{}, err
 	}
-	defer srv.stop()
-	conn, err := eventlog.Connect(srv.url)
-	if err != nil {
-		return row{}, err
-	}
-	defer conn.Close() //nolint:errcheck // the benchmark is over
-	log, err := eventlog.Open(ctx, conn, eventlog.Config{})
-	if err != nil {
-		return row{}, err
-	}
-	const atOnce = 250
-	now := time.Now().UnixMilli() - int64(b.tasks)
-	for from := 0; from < b.tasks; from += atOnce {
-		pipe := srv.rdb.Pipeline()
-		for i := from; i < min(from+atOnce, b.tasks); i++ {
-			at, label := now+int64(i), events.Label{Queue: "default", Name: "noop"}
-			for seq, d := range []events.Data{
-				events.TaskRequested{Label: label, DueAt: at, Definition: events.Definition{
-					Payload: []byte(`{"data":"` + strings.Repeat("x", 89) + `"}`), MaxAttempts: 5, RequestID: fmt.Sprint("r", i), // 100 bytes
-				}},
-				events.TaskDue{Label: label, Attempt: 1, DueAt: at, From: events.StateWaiting},
-				events.TaskStarted{Label: label, Attempt: 1, Worker: "w", Token: fmt.Sprint("token-", i)},
-				events.TaskCompleted{Label: label, Attempt: 1, Worker: "w"},
-			} {
-				typ, version, data, err := events.Encode(d)
-				if err != nil {
-					return row{}, err
-				}
-				pipe.Do(ctx, "XADD", log.Partitions()[0].Events, fmt.Sprintf("%d-%d", at, seq),
-					events.FieldType, string(typ), events.FieldTask, fmt.Sprint("task-", i), events.FieldVersion, version, events.FieldData, data)
-			}
-		}
-		if _, err := pipe.Exec(ctx); err != nil {
-			return row{}, err
-		}
-	}
+	defer shut()
 	before, err := srv.spent(ctx)
 	if err != nil {
 		return row{}, err
@@ -69,4 +37,111 @@ func (b bench) replayState(ctx context.Context) (row, error) {
 		return row{}, err
 	}
 	return b.row("replay --state, 4 events a task", before, after, after.at), nil
+}
+
+// replayViews makes the views of tasks that are over, four events each, again. It tells the most that the heap held,
+// which does not depend on how long the log is.
+func (b bench) replayViews(ctx context.Context) (row, error) {
+	srv, log, shut, err := recorded(ctx, b.tasks)
+	if err != nil {
+		return row{}, err
+	}
+	defer shut()
+	before, err := srv.spent(ctx)
+	if err != nil {
+		return row{}, err
+	}
+	peak := peakHeap()
+	sum, err := projector.Rebuild(ctx, log, projector.Options{})
+	most := peak()
+	if err != nil {
+		return row{}, err
+	}
+	if sum.Entries != 4*int64(b.tasks) || len(sum.Differences) > 0 {
+		return row{}, fmt.Errorf("of %d tasks: %+v", b.tasks, sum)
+	}
+	after, err := srv.spent(ctx)
+	if err != nil {
+		return row{}, err
+	}
+	r := b.row(fmt.Sprintf("replay, %d events", sum.Entries), before, after, after.at)
+	r.EventsPerSec = float64(sum.Entries) / sum.Took.Seconds()
+	r.PeakHeapMiB = float64(most) / (1 << 20)
+	return r, nil
+}
+
+// peakHeap watches the heap of this process until it is called: then it returns the most bytes that were in use.
+func peakHeap() (stop func() uint64) {
+	runtime.GC()
+	done := make(chan struct{})
+	most := make(chan uint64)
+	go func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		var top uint64
+		for {
+			metrics.Read(sample)
+			top = max(top, sample[0].Value.Uint64())
+			select {
+			case <-done:
+				most <- top
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() uint64 { close(done); return <-most }
+}
+
+// recorded starts a Redis with nothing but the log of so many tasks that are over, four events each.
+func recorded(ctx context.Context, tasks int) (srv *server, log *eventlog.Log, shut func(), err error) {
+	if srv, err = startServer(ctx, false); err != nil {
+		return nil, nil, nil, err
+	}
+	conn, err := eventlog.Connect(srv.url)
+	if err != nil {
+		srv.stop()
+		return nil, nil, nil, err
+	}
+	shut = func() { _ = conn.Close(); srv.stop() } // the benchmark is over
+	if log, err = eventlog.Open(ctx, conn, eventlog.Config{}); err == nil {
+		err = record(ctx, srv, log.Partitions()[0], tasks)
+	}
+	if err != nil {
+		shut()
+		return nil, nil, nil, err
+	}
+	return srv, log, shut, nil
+}
+
+// record writes the log of tasks that are over.
+func record(ctx context.Context, srv *server, p eventlog.Partition, tasks int) error {
+	const atOnce = 250
+	now := time.Now().UnixMilli() - int64(tasks)
+	for from := 0; from < tasks; from += atOnce {
+		pipe := srv.rdb.Pipeline()
+		for i := from; i < min(from+atOnce, tasks); i++ {
+			at, label := now+int64(i), events.Label{Queue: "default", Name: "noop"}
+			for seq, d := range []events.Data{
+				events.TaskRequested{Label: label, DueAt: at, Definition: events.Definition{
+					Payload: []byte(`{"data":"` + strings.Repeat("x", 89) + `"}`), MaxAttempts: 5, RequestID: fmt.Sprint("r", i), // 100 bytes
+				}},
+				events.TaskDue{Label: label, Attempt: 1, DueAt: at, From: events.StateWaiting},
+				events.TaskStarted{Label: label, Attempt: 1, Worker: "w", Token: fmt.Sprint("token-", i)},
+				events.TaskCompleted{Label: label, Attempt: 1, Worker: "w"},
+			} {
+				typ, version, data, err := events.Encode(d)
+				if err != nil {
+					return err
+				}
+				pipe.Do(ctx, "XADD", p.Events, fmt.Sprintf("%d-%d", at, seq),
+					events.FieldType, string(typ), events.FieldTask, fmt.Sprint("task-", i), events.FieldVersion, version, events.FieldData, data)
+			}
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
