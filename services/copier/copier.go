@@ -38,7 +38,7 @@ type Config struct {
 	Again bool
 	// State makes the state of a partition of the copy from its log, behind a gate that it leaves as it is.
 	State func(ctx context.Context, p eventlog.Partition, gate string) error
-	// Views, which may be nil, makes the views of the copy.
+	// Views, which may be nil, makes the views of the copy, after it was opened.
 	Views func(ctx context.Context) error
 	// Progress, which may be nil, is told entries done and expected. It is called from one goroutine at a time.
 	Progress func(done, total int64)
@@ -96,8 +96,8 @@ type Copy struct {
 	given          bool // the source is given up: there is no way back
 }
 
-// Run copies a log, and does with the copy what the Config says. Whatever the error, what was copied stays, the
-// copy is shut unless it is told as Opened, and Run may be called again. A move that failed has opened the source
+// Run copies a log, and does with the copy what the Config says. Whatever the error, what was copied stays,
+// and Run may be called again; the copy is shut unless the Summary tells it as Opened. A move that failed has opened the source
 // again, unless it had given it up: then the next Run ends it.
 func Run(ctx context.Context, source, target *eventlog.Log, cfg Config) (Summary, error) {
 	began := time.Now()

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/tasklog/tasklog/events"
@@ -146,4 +147,24 @@ func TestATargetThatIsNotEmptyIsRefusedAndLeftAsItIs(t *testing.T) {
 			t.Errorf("mode %d, and it was opened: %v, or a log is shut", mode, err)
 		}
 	}
+}
+
+func TestOfTwoCopiesAtOnceTheLaterOneGoesOn(t *testing.T) {
+	url := testredis.Start(t).URL()
+	source, target := open(t, url, "from", 2), open(t, url, "to", 3)
+	write(t, source, still(history(9, 2000)))
+	defer copier.SetSizes(20, 50)()
+	var later error
+	cfg := config(copier.Move, target)
+	another := sync.OnceFunc(func() { _, later = copier.Run(t.Context(), source, target, config(copier.Move, target)) })
+	cfg.Progress = func(int64, int64) { another() } // while the first one copies
+	_, err := copier.Run(t.Context(), source, target, cfg)
+	if !errors.Is(err, eventlog.ErrMoved) || later != nil {
+		t.Errorf("the first one: %v; the later one: %v", err, later)
+	}
+	if !shut(t, source) || shut(t, target) {
+		t.Error("the source is open, or the copy shut")
+	}
+	same(t, source, target)
+	proved(t, target)
 }

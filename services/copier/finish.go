@@ -2,7 +2,6 @@ package copier
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -62,7 +61,7 @@ func (c *Copy) cutOver(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes what is derived from the log of the copy, where the copy is shut.
+// prepare makes the state of the copy, where that is shut.
 func (c *Copy) prepare(ctx context.Context) error {
 	for _, t := range c.targets {
 		if t.gate == "" {
@@ -81,16 +80,11 @@ func (c *Copy) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if c.cfg.Views != nil {
-		if err := c.cfg.Views(ctx); err != nil {
-			return err
-		}
-	}
 	crashpoint.Hit(crashpoint.CopyAfterState)
 	return nil
 }
 
-// open opens the copy.
+// open opens the copy, and makes its views: decisions need none.
 func (c *Copy) open(ctx context.Context) error {
 	for _, t := range c.targets {
 		if err := t.finish(ctx); err != nil {
@@ -110,6 +104,12 @@ func (c *Copy) open(ctx context.Context) error {
 		crashpoint.Hit(crashpoint.CopyMidOpen)
 	}
 	c.sum.Opened = true
+	if c.cfg.Views == nil {
+		return nil
+	}
+	if err := c.cfg.Views(ctx); err != nil {
+		return fmt.Errorf("the copy is open, and its views are left to a projector: %w", err)
+	}
 	return nil
 }
 
@@ -118,23 +118,27 @@ func (c *Copy) complete() bool {
 	return slices.ContainsFunc(c.targets, func(t *target) bool { return t.done })
 }
 
-// end opens what an earlier run copied, and did not open.
+// end opens what an earlier run copied, and did not open. A move that is over is done again: that changes nothing.
 func (c *Copy) end(ctx context.Context) error {
 	for _, t := range c.targets {
 		c.sum.Entries += t.cp.Entries
 	}
 	shut := slices.ContainsFunc(c.targets, func(t *target) bool { return t.gate != "" })
-	if !shut || c.cfg.Mode == Follow {
+	switch c.cfg.Mode {
+	case Follow:
 		return ErrFinished
-	}
-	if c.cfg.Mode == Move {
+	case Clone:
+		if !shut {
+			return ErrFinished
+		}
+	case Move:
 		for _, p := range c.source.Partitions() {
 			gate, err := gateOf(ctx, c.source, p)
 			if err != nil {
 				return err
 			}
 			if kindOf(gate) != moved || otherOf(gate) != c.cfg.Target {
-				return errors.Join(ErrFinished, errors.New("the source was opened again since"))
+				return fmt.Errorf("%w\nThe log that it was made from is open", ErrFinished)
 			}
 		}
 	}

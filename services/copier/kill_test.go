@@ -227,6 +227,9 @@ func TestALogThatWasMovedIsOpenedAgainOnlyByForce(t *testing.T) {
 			}
 		}
 	}
+	if sum, err := copier.Run(t.Context(), source, target, config(copier.Move, target)); err != nil || !sum.Opened || sum.Copied != 0 || shut(t, target) {
+		t.Errorf("it was moved already: %+v, %v, or it is shut", sum, err)
+	}
 	cfg := config(copier.Move, third)
 	cfg.Target = "a third one"
 	if _, err := copier.Run(t.Context(), source, third, cfg); !errors.Is(err, eventlog.ErrRebuilding) {
@@ -238,6 +241,9 @@ func TestALogThatWasMovedIsOpenedAgainOnlyByForce(t *testing.T) {
 	}
 	if n, err := copier.Reopen(t.Context(), source, true); n != 2 || err != nil || shut(t, source) {
 		t.Errorf("%d, %v, or it is shut", n, err)
+	}
+	if _, err := copier.Run(t.Context(), source, target, config(copier.Move, target)); !errors.Is(err, copier.ErrFinished) || shut(t, source) {
+		t.Errorf("it was opened again: %v, or it is shut", err)
 	}
 	if n, err := copier.Reopen(t.Context(), source, false); n != 0 || err != nil {
 		t.Errorf("it was open: %d, %v", n, err)

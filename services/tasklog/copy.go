@@ -118,9 +118,10 @@ func (p *program) copy(ctx context.Context, o copyOptions) error {
 	}
 	defer shut()
 	at, prefix := redisURL(own.withDefaults()), o.to
-	from := place(at, source.Prefix())
+	from, to := place(at, source.Prefix()), "prefix "+prefix // the same wherever this Redis listens
 	if strings.Contains(o.to, "://") {
 		at, prefix = o.to, cmp.Or(o.prefix, source.Prefix())
+		to = place(at, prefix)
 	}
 	target, shutTarget, err := p.openTarget(ctx, at, prefix, o.partitions, source)
 	if err != nil {
@@ -138,7 +139,7 @@ func (p *program) copy(ctx context.Context, o copyOptions) error {
 		return func(done, total int64) { bar(stage, done, total) }
 	}
 	cfg := copier.Config{
-		Source: from, Target: place(at, prefix), Running: o.running, Again: o.verify, Progress: tell("copying"),
+		Source: from, Target: to, Running: o.running, Again: o.verify, Progress: tell("copying"),
 		State: func(ctx context.Context, part eventlog.Partition, gate string) error {
 			how := rebuilder.Config{LeaseTTL: cmp.Or(terms.LeaseTTL, scheduler.DefaultConfig().LeaseTTL), Shut: true}
 			if show := tell("making the state"); show != nil {
@@ -170,7 +171,7 @@ func (p *program) copy(ctx context.Context, o copyOptions) error {
 	return p.sayCopied(sum, cfg, len(target.Partitions()))
 }
 
-// place names a log to people, and is the same in every run.
+// place names a log to people.
 func place(at, prefix string) string {
 	u, err := url.Parse(at)
 	if err != nil {
