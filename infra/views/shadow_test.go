@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/infra/views"
+	"github.com/tasklog/tasklog/projections/tasks"
 )
 
 // shadow makes views of what the stored ones have, beside them.
@@ -128,6 +130,40 @@ func TestAShadowIsNotSeenBeforeItIsSwappedInAndThenAtOnce(t *testing.T) {
 		}
 		if left := h.log.Conn().View.Keys(t.Context(), "*:view:shadow*").Val(); len(left) != 0 {
 			t.Errorf("%q are left", left)
+		}
+	})
+}
+
+func TestATaskThatBeginsAgainStandsTheSameWhateverWasStoredAtOnce(t *testing.T) {
+	testredis.Each(t, func(t *testing.T, url string) {
+		h := build(t, url, 1)
+		p := h.log.Partitions()[0]
+		for _, end := range []func(){func() { h.cancel("a") }, func() { h.complete(p, "q") }, func() { h.cancel("a") }, func() {}} {
+			h.request("a", "q", "n", 0)
+			end()
+			h.must(h.log.Conn().View.Del(t.Context(), p.Task("a")).Err()) // it was over, and is forgotten
+		}
+		f := h.load(p)
+		for h.read(f, p, 1); f.Dirty(); h.read(f, p, 1) { // one entry at a time
+			h.must(h.store.Save(t.Context(), f, owner, ttl))
+		}
+		index := func() (all []string) {
+			head := h.load(p).Head
+			for _, state := range events.States {
+				for at, err := range h.store.Index(t.Context(), p, head.Index, tasks.Place{State: state, Queue: "q"}) {
+					h.must(err)
+					all = append(all, fmt.Sprint(state, at))
+				}
+			}
+			return all
+		}
+		want := index()
+		s := h.shadow(p)
+		_, err := s.Old(t.Context())
+		h.must(err)
+		h.must(s.Swap(t.Context(), ""))
+		if got := index(); len(want) != 3 || !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
 		}
 	})
 }
