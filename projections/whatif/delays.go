@@ -8,19 +8,16 @@ import (
 )
 
 // usual returns the mean of durations in ms, but for those that are so much longer than the shortest tenth that
-// something else was the matter: a worker looked at other queues, or something stood still. Without any it is 1 ms.
+// something else was the matter: the queue was paused, or nobody served it. Without any it is 1 ms.
 func usual(list []int64) time.Duration {
 	if len(list) == 0 {
 		return time.Millisecond
 	}
 	slices.Sort(list)
-	short := list[len(list)/10]
-	if short >= sharedWait.Milliseconds()/2 { // hardly any were not held up
-		short = list[0]
-	}
+	longest := list[len(list)/10] + 10
 	var sum, n int64
 	for _, d := range list {
-		if d <= short+10 {
+		if d <= longest {
 			sum, n = sum+d, n+1
 		}
 	}

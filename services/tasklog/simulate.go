@@ -163,7 +163,7 @@ func (p *program) past(ctx context.Context, log *eventlog.Log, o simulateOptions
 		if err := p.covers(ctx, log, part, to); err != nil {
 			return nil, err
 		}
-		r := whatif.Record(from, to)
+		r, skipped := whatif.Record(from, to), 0
 		for e, err := range views.Source(log, part).After(ctx, events.ID{}) {
 			if err != nil && !errors.Is(err, events.ErrUndecodable) {
 				return nil, err
@@ -172,10 +172,13 @@ func (p *program) past(ctx context.Context, log *eventlog.Log, o simulateOptions
 				break
 			}
 			if err != nil {
-				p.warn(fmt.Errorf("%w; it is skipped", err))
+				skipped++
 				continue
 			}
 			r.Apply(e)
+		}
+		if skipped > 0 {
+			p.warn(fmt.Errorf("%d entries of partition %d are no events and were skipped", skipped, part.N))
 		}
 		recordings = append(recordings, r)
 	}
