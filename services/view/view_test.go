@@ -13,6 +13,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/testredis"
+	"github.com/tasklog/tasklog/projections"
 	"github.com/tasklog/tasklog/services/view"
 )
 
@@ -285,4 +286,26 @@ func TestAVersionThatWillNotBeFinishedIsRemovedAlone(t *testing.T) {
 		t.Errorf("it left %q", keys)
 	}
 	h.reaches(s, 1, fold(list, 1))
+}
+
+// other is a version 2 of the view count whose fields cannot be loaded from those of version 1.
+type other struct {
+	projections.Fields[struct{ N int }]
+}
+
+func (*other) Name() string       { return "count" }
+func (*other) Version() int       { return 2 }
+func (*other) Apply(events.Event) {}
+func (*other) Merge(*other)       {}
+
+func TestFieldsThatATypeCannotLoadAreAnErrorThatNamesTheirVersion(t *testing.T) {
+	h := build(t, testredis.Start(t).URL(), 1)
+	list := history(17, 50)
+	h.write(list)
+	s := h.store()
+	h.keep(&count{version: 1})
+	h.reaches(s, 1, fold(list, 1))
+	if _, err := view.Read(t.Context(), s, new(other)); !errors.Is(err, view.ErrUnusable) || !strings.Contains(err.Error(), "count:1") {
+		t.Errorf("%v, want an ErrUnusable that names count:1", err)
+	}
 }
