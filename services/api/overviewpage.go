@@ -2,13 +2,16 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/views"
 	"github.com/tasklog/tasklog/projections/queues"
 	"github.com/tasklog/tasklog/services/api/dashboard"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
 
 // newestShown is how many events the overview shows.
@@ -16,43 +19,103 @@ const newestShown = 10
 
 // overviewPage reads GET /admin/queues.
 func (a *API) overviewPage(c *gin.Context, b dashboard.Base) (dashboard.Page, error) {
-	q, err := query(c, "queue", "failing", "sort", "order")
+	ctx := c.Request.Context()
+	q, err := query(c, "queue", "failing", "sort", "order", "window")
 	if err != nil {
 		return nil, err
 	}
-	list, fresh, err := a.queues(c.Request.Context())
+	view, err := a.views.Overview(ctx)
 	if err != nil {
-		return nil, err
+		return nil, unusable(err)
 	}
-	page := dashboard.Overview{Base: b, All: len(list), Totals: queues.Counts{}, Missed: fresh.Missed(), Ask: dashboard.QueueFilter{
-		Name: q.Get("queue"), Failing: q.Get("failing") != "", Sort: q.Get("sort"), Up: q.Get("order") == "up",
-	}}
-	all := make([]dashboard.Queue, 0, len(list))
-	for _, q := range list {
-		all = append(all, dashboard.Queue{Name: q.Queue, Paused: q.Paused, Counts: q.Counts, Totals: q.Totals})
+	page := dashboard.Overview{
+		Base: b, Totals: queues.Counts{}, Missed: view.Missed(), Newest: view.Newest,
+		Ask: dashboard.QueueFilter{
+			Name: q.Get("queue"), Failing: q.Get("failing") != "", Sort: q.Get("sort"), Up: q.Get("order") == "up",
+		},
+	}
+	all := queuesOf(view, b)
+	for _, q := range all {
 		for state, n := range q.Counts {
 			page.Totals[state] += n
 		}
 	}
-	page.Queues = page.Ask.Choose(all)
-	page.Events, err = a.newestEvents(c.Request.Context(), newestShown)
+	page.All, page.Queues = len(all), page.Ask.Choose(all)
+	if page.Charts, err = a.charts(ctx, "", q.Get("window")); err != nil {
+		return nil, err
+	}
+	if page.Events, err = a.piece(ctx, false, events.MaxID, newestShown); err != nil {
+		return nil, err
+	}
+	page.Events = page.Events[:min(newestShown, len(page.Events))]
+	workers, _, err := a.workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page.Workers = &dashboard.WorkersPage{Base: b, Workers: workers}
+	system, err := a.system(ctx)
+	page.System = &system
 	return page, err
 }
 
-// newestEvents returns the n newest events of all partitions, newest first.
-func (a *API) newestEvents(ctx context.Context, n int) ([]dashboard.Entry, error) {
-	var all []dashboard.Entry
-	for _, p := range a.log.Partitions() {
-		entries, err := a.log.RangeBack(ctx, p, events.MaxID, n)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			if e.Err == nil { // whoever follows the log counts the others
-				all = append(all, dashboard.Entry{Event: e.Event, Stream: p.Events, After: -1})
-			}
-		}
+// queuePage reads GET /admin/queues/:queue.
+func (a *API) queuePage(c *gin.Context, b dashboard.Base) (dashboard.Page, error) {
+	ctx, name := c.Request.Context(), param(c, "queue")
+	q, err := query(c, "state", "cursor", "window")
+	if err != nil {
+		return nil, err
 	}
-	slices.SortStableFunc(all, func(x, y dashboard.Entry) int { return y.ID.Compare(x.ID) })
-	return all[:min(n, len(all))], nil
+	view, err := a.views.Overview(ctx)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	page := dashboard.QueuePage{Base: b}
+	all := queuesOf(view, b)
+	i := slices.IndexFunc(all, func(q dashboard.Queue) bool { return q.Name == name })
+	if i < 0 {
+		return nil, notFound("there is no such queue: a queue is there with its first task")
+	}
+	page.Queue = all[i]
+	if page.Charts, err = a.charts(ctx, name, q.Get("window")); err != nil {
+		return nil, err
+	}
+	page.Tasks, err = a.tasksOf(ctx, b, taskQuery{Filter: views.Filter{State: events.State(q.Get("state")), Queue: name, Cursor: q.Get("cursor")}})
+	return page, err
+}
+
+// workersPage reads GET /admin/workers.
+func (a *API) workersPage(c *gin.Context, b dashboard.Base) (dashboard.Page, error) {
+	if _, err := query(c); err != nil {
+		return nil, err
+	}
+	list, _, err := a.workers(c.Request.Context())
+	return dashboard.WorkersPage{Base: b, Workers: list}, err
+}
+
+// queuesOf returns every queue of a view, by name.
+func queuesOf(view views.Overview, b dashboard.Base) []dashboard.Queue {
+	all := []dashboard.Queue{}
+	for _, q := range wire.QueuesOf(view.Queues) {
+		one := dashboard.Queue{Name: q.Queue, Paused: q.Paused, Counts: q.Counts, Recent: view.Queues.Get(q.Queue).Recent.Until(b.Now)}
+		if at, ok := view.Oldest[q.Queue]; ok {
+			one.Oldest = at.UnixMilli()
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// charts reads what happened in a queue, or in all, in a window of dashboard.Windows; empty means an hour.
+func (a *API) charts(ctx context.Context, queue, window string) (dashboard.Charts, error) {
+	if window == "" {
+		window = "1h"
+	}
+	for _, w := range dashboard.Windows {
+		if w.Name != window {
+			continue
+		}
+		series, _, err := a.views.Series(ctx, queue, w.Length)
+		return dashboard.Charts{Window: window, Series: series}, unusable(err)
+	}
+	return dashboard.Charts{}, &events.FieldError{Field: "window", Reason: fmt.Sprintf("%q is none of %v", window, dashboard.Charts{}.Windows())}
 }

@@ -35,8 +35,11 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 	r.GET(streamRoute, a.allow(tokens.Read), a.stream) // without a deadline
 	pages := r.Group("", a.allow(tokens.Read))         // each sets its deadline, for it may be a stream
 	get(pages, "/admin/queues", a.page(a.overviewPage))
+	get(pages, "/admin/queues/:queue", a.page(a.queuePage))
 	get(pages, "/admin/tasks", a.page(a.tasksPage))
 	get(pages, "/admin/tasks/:id", a.page(a.taskPage))
+	get(pages, "/admin/events", a.page(a.eventsPage))
+	get(pages, "/admin/workers", a.page(a.workersPage))
 	read := r.Group("", a.allow(tokens.Read), deadline)
 	get(read, "/api/tasks", a.listTasks)
 	get(read, "/api/tasks/:id", a.task)

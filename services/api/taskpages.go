@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 
@@ -13,18 +14,20 @@ import (
 
 // tasksPage reads GET /admin/tasks.
 func (a *API) tasksPage(c *gin.Context, b dashboard.Base) (dashboard.Page, error) {
-	filter, err := a.taskQuery(c)
+	q, err := a.taskQuery(c)
 	if err != nil {
 		return nil, err
 	}
-	list, _, err := a.tasks(c.Request.Context(), filter)
-	if err != nil {
-		return nil, err
-	}
+	return a.tasksOf(c.Request.Context(), b, q)
+}
+
+// tasksOf reads a page of a list of tasks.
+func (a *API) tasksOf(ctx context.Context, b dashboard.Base, q taskQuery) (dashboard.TasksPage, error) {
+	list, about, err := a.tasks(ctx, q)
 	return dashboard.TasksPage{
-		Base: b, State: filter.State, Queue: filter.Queue, Name: filter.Name, Cursor: filter.Cursor,
-		Tasks: list.Tasks, Next: list.Next,
-	}, nil
+		Base: b, State: q.State, Queue: q.Queue, Name: q.Name, Cursor: q.Cursor, Text: q.Text, From: q.From, To: q.To,
+		Tasks: list.Tasks, Next: list.Next, Search: about,
+	}, err
 }
 
 // taskPage reads GET /admin/tasks/:id.
@@ -38,13 +41,13 @@ func (a *API) taskPage(c *gin.Context, b dashboard.Base) (dashboard.Page, error)
 	if t.Payload != nil {
 		page.Payload = indent(t.Payload)
 	}
-	before := int64(-1)
+	before, part := int64(-1), a.log.Of(t.ID)
 	for _, e := range history {
 		_, _, data, err := events.Encode(e.Data)
 		if err != nil {
 			return nil, err
 		}
-		entry := dashboard.Entry{Event: e, Stream: a.log.Of(t.ID).Events, After: -1, JSON: indent(data)}
+		entry := dashboard.Entry{Event: e, Part: part.N, Stream: part.Events, After: -1, JSON: indent(data)}
 		if before >= 0 {
 			entry.After = e.ID.Ms - before
 		}

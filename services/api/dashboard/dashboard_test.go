@@ -2,13 +2,16 @@ package dashboard_test
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/projections/queues"
+	"github.com/tasklog/tasklog/projections/throughput"
 	"github.com/tasklog/tasklog/services/api/dashboard"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
 
 func TestAgesAreToldInOneUnit(t *testing.T) {
@@ -31,11 +34,25 @@ func TestAgesAreToldInOneUnit(t *testing.T) {
 	}
 }
 
+// week is charts of seven days in which something happened in a few hours.
+func week() dashboard.Charts {
+	s := throughput.Series{Step: time.Hour}
+	for i := range 168 {
+		slot := throughput.Slot{At: time.UnixMilli(1_764_000_000_000).Add(time.Duration(i) * time.Hour)}
+		if i%50 < 3 {
+			slot.Requested, slot.Completed = 7200, 3600
+			slot.Wait.Add(250)
+		}
+		s.Slots = append(s.Slots, slot)
+	}
+	return dashboard.Charts{Window: "7d", Series: s}
+}
+
 // pages is one of each page, with nothing in it that could be left out.
 func pages() []dashboard.Page {
 	return []dashboard.Page{
 		dashboard.Overview{},
-		dashboard.Overview{All: 1, Queues: []dashboard.Queue{{}}, Missed: 3},
+		dashboard.Overview{All: 1, Queues: []dashboard.Queue{{}}, Missed: 3, Workers: &dashboard.WorkersPage{}, System: &wire.System{Log: []wire.Partition{{Readers: []wire.Reader{{}}}}}},
 		dashboard.TasksPage{},
 		dashboard.TasksPage{Tasks: []events.Task{{}}},
 		dashboard.TaskPage{},
@@ -87,15 +104,18 @@ func TestEveryLivePartIsOneElementOfItsPage(t *testing.T) {
 
 func TestQueuesAreChosenAndOrderedWorstFirst(t *testing.T) {
 	all := []dashboard.Queue{
-		{Name: "mail", Counts: queues.Counts{events.StateFailed: 2, events.StateWaiting: 9}, Totals: queues.Totals{Completed: 98, Failed: 2}},
-		{Name: "Archive", Counts: queues.Counts{events.StateWaiting: 5}, Totals: queues.Totals{Completed: 10}},
-		{Name: "bulk-mail", Counts: queues.Counts{events.StateFailed: 1}, Totals: queues.Totals{Failed: 1}},
+		{Name: "mail", Counts: queues.Counts{events.StateFailed: 2, events.StateWaiting: 9}, Oldest: 2000, Recent: []queues.Minute{{Completed: 98, Failed: 2}}},
+		{Name: "Archive", Counts: queues.Counts{events.StateWaiting: 5}, Oldest: 1000, Recent: []queues.Minute{{Completed: 10}, {}}},
+		{Name: "bulk-mail", Counts: queues.Counts{events.StateFailed: 1}, Recent: []queues.Minute{{Requested: 7, Retried: 1}, {}}},
 	}
 	for want, f := range map[string]dashboard.QueueFilter{
 		"Archive bulk-mail mail":  {},
 		"mail bulk-mail Archive":  {Sort: "failed"},
 		"bulk-mail Archive mail ": {Sort: "waiting", Up: true},
 		"bulk-mail mail Archive":  {Sort: "failing"},
+		"Archive mail bulk-mail":  {Sort: "oldest"},
+		"bulk-mail Archive mail":  {Sort: "in"},
+		"Archive bulk-mail mail ": {Sort: "out"}, // the minute that is under way has no rate
 		"bulk-mail mail":          {Name: "MAIL"},
 		"mail bulk-mail":          {Failing: true, Sort: "waiting"},
 		"":                        {Name: "none"},
@@ -135,5 +155,34 @@ func TestOnlyAssetsAreServed(t *testing.T) {
 		if _, _, ok := p.Asset(name); ok {
 			t.Errorf("%q is served", name)
 		}
+	}
+}
+
+func TestChartsAreStyledByTheStyleSheetAndTellEveryTime(t *testing.T) {
+	charts := week().All()
+	for _, c := range charts {
+		svg, err := c.SVG()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := string(svg); strings.Contains(s, "style=") || strings.Contains(s, "rgb(") || strings.Contains(s, "fill=") {
+			t.Errorf("%s is styled by itself: %s", c.ID, s)
+		}
+		if n := strings.Count(string(svg), "<title"); n != 167 { // the hour that is under way is none yet
+			t.Errorf("%s tells %d times, want 167", c.ID, n)
+		}
+		if !regexp.MustCompile(`<rect x="4[0-9]{2}`).MatchString(string(svg)) {
+			t.Errorf("%s does not reach its right end", c.ID)
+		}
+		if n := strings.Count(string(svg), "data-like="); n < 2 {
+			t.Errorf("%s has %d times at its axis", c.ID, n)
+		}
+	}
+	svg, _ := charts[0].SVG()
+	if want := "requested 2, completed 1, failed 0"; !strings.Contains(string(svg), want) {
+		t.Errorf("no hour has %q: %s", want, svg)
+	}
+	if svg, err := (dashboard.Charts{Window: "1h"}).All()[0].SVG(); err != nil || strings.Contains(string(svg), "<svg") {
+		t.Errorf("without a slot the chart is %q, %v", svg, err)
 	}
 }

@@ -10,7 +10,8 @@ import (
 type Entry struct {
 	events.Event
 	After  int64  // ms since the event of the task before; -1 where there is none
-	Stream string // key of the stream in which it lies
+	Part   int    // its partition: there its id is its own
+	Stream string // key of the partition's stream
 	JSON   string // its body; empty where it is not shown
 }
 

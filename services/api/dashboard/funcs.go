@@ -3,6 +3,7 @@ package dashboard
 import (
 	"html/template"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/tasklog/tasklog/events"
@@ -13,12 +14,17 @@ import (
 // made; the script tells it in the zone of who looks, and lets it age.
 type Moment struct {
 	Stamp string // RFC 3339
-	Form  string // "age", "clock" or "stamp": how it is told
+	Form  string // "age", "for", "clock" or "stamp": how it is told
 	Text  string
 }
 
 // Ago is a moment by its age.
 func (b Base) Ago(ms int64) Moment { return Moment{wire.Stamp(ms), "age", b.Age(ms)} }
+
+// For is a moment by how long it lasts since then.
+func (b Base) For(ms int64) Moment {
+	return Moment{wire.Stamp(ms), "for", strings.TrimSuffix(b.Age(ms), " ago")}
+}
 
 func clock(ms int64) Moment {
 	return Moment{wire.Stamp(ms), "clock", time.UnixMilli(ms).UTC().Format("15:04:05.000")}
@@ -30,12 +36,17 @@ func stamp(ms int64) Moment {
 
 var funcs = template.FuncMap{
 	"states": func() []events.State { return events.States },
+	"types":  func() []events.Type { return events.Types },
+	"ms":     millis,
+	"bytes":  size,
 	"clock":  clock,
 	"stamp":  stamp,
 	"last":   last,
 	"span":   spanOf,
 	"shell":  shell,
 	"path":   url.PathEscape,
+	"query":  url.QueryEscape,
+	"number": number,
 	"list":   func(items ...any) []any { return items },
 }
 
@@ -49,3 +60,24 @@ func last(t events.Task) int64 {
 
 // spanOf tells a duration in ms in one unit.
 func spanOf(ms int64) string { return span(max(0, time.Duration(ms)*time.Millisecond)) }
+
+// millis is the inverse of wire.Stamp.
+func millis(stamp string) int64 {
+	t, err := time.Parse(time.RFC3339, stamp)
+	if err != nil {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// size tells a number of bytes.
+func size(n int64) string {
+	v, unit := float64(n), "B"
+	for _, larger := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if v < 1024 {
+			break
+		}
+		v, unit = v/1024, larger
+	}
+	return number(v) + " " + unit
+}

@@ -4,37 +4,73 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/projections/queues"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
 
-// Queue is a line of the queue table.
+// Queue is what is known of a queue.
 type Queue struct {
 	Name   string
 	Paused bool
 	Counts queues.Counts
-	Totals queues.Totals
+	Oldest int64           // ms: since when the task waits that waits longest; 0 when none does
+	Recent []queues.Minute // oldest first, the last one is under way
 }
 
-// FailingShare is how many in a hundred of the tasks that ended in the queue failed for good.
-func (q Queue) FailingShare() float64 {
-	ended := q.Totals.Completed + q.Totals.Failed
-	if ended == 0 {
-		return 0
+// rated is over how many whole minutes rates are told.
+const rated = 5
+
+// rates returns what happened in a minute, on average over the last ones.
+func (q Queue) rate(of func(queues.Minute) int64) (sum float64) {
+	whole := q.Recent[:max(0, len(q.Recent)-1)]
+	for _, m := range whole[max(0, len(whole)-rated):] {
+		sum += float64(of(m)) / rated
 	}
-	return 100 * float64(q.Totals.Failed) / float64(ended)
+	return sum
+}
+
+// ended is how many tasks ended in a minute.
+func ended(m queues.Minute) int64 { return m.Completed + m.Failed }
+
+// In and Out are how many tasks a minute came and ended in the last minutes.
+func (q Queue) In() float64 { return q.rate(func(m queues.Minute) int64 { return m.Requested }) }
+
+// Out is the other side of In.
+func (q Queue) Out() float64 { return q.rate(ended) }
+
+// Failing is how many in a hundred of the attempts failed that ended in the last half hour.
+func (q Queue) Failing() float64 {
+	var sum queues.Minute
+	for _, m := range q.Recent {
+		sum.Add(m)
+	}
+	return 100 * sum.FailingShare()
+}
+
+// Spark draws how many tasks ended in each minute of the last half hour.
+func (q Queue) Spark() (s Spark) {
+	for _, m := range q.Recent[:max(0, len(q.Recent)-1)] {
+		s = append(s, ended(m))
+	}
+	return s
 }
 
 // Overview is the page of all queues.
 type Overview struct {
 	Base
-	Queues []Queue // those that were asked for, in the order that was asked for
-	All    int     // how many there are
-	Ask    QueueFilter
-	Totals queues.Counts // of all queues
-	Missed int64         // entries removed from the log before they were counted
-	Events []Entry       // the newest ones
+	Charts
+	Queues  []Queue // those that were asked for, in the order that was asked for
+	All     int     // how many there are
+	Ask     QueueFilter
+	Totals  queues.Counts // of all queues
+	Missed  int64         // entries removed from the log before they were counted
+	Newest  time.Time     // of the newest event that is counted; zero when there is none
+	Events  []Entry       // the newest ones
+	Workers *WorkersPage  // nil when they are not known
+	System  *wire.System  // nil when it is not known
 }
 
 func (Overview) template() string { return "overview" }
@@ -49,7 +85,15 @@ type QueueFilter struct {
 
 // measures are the figures by which queues can be ordered besides their states.
 var measures = map[string]func(Queue) float64{
-	"failing": Queue.FailingShare,
+	"oldest": func(q Queue) float64 {
+		if q.Oldest == 0 {
+			return 0
+		}
+		return float64(1<<50 - q.Oldest) // the earlier, the worse
+	},
+	"in":      Queue.In,
+	"out":     Queue.Out,
+	"failing": Queue.Failing,
 }
 
 // measure returns the figure of a name, or nil.

@@ -1,19 +1,20 @@
 package dashboard
 
 import (
-	"slices"
-
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/services/api/wire"
 )
 
 // TasksPage is the page of a list of tasks.
 type TasksPage struct {
 	Base
-	State       events.State
-	Queue, Name string
-	Cursor      string // of this page; empty for the first one
-	Tasks       []events.Task
-	Next        string // the cursor of the next page; empty on the last one
+	State          events.State
+	Queue, Name    string
+	Text, From, To string // what is searched for
+	Cursor         string // of this page; empty for the first one
+	Tasks          []events.Task
+	Next           string       // the cursor of the next page; empty on the last one
+	Search         *wire.Search // what was looked through; nil when nothing was searched for
 }
 
 func (TasksPage) template() string { return "tasks" }
@@ -22,6 +23,3 @@ func (TasksPage) template() string { return "tasks" }
 func (p TasksPage) Filters() bool {
 	return p.State != events.StateNone || p.Queue != "" || p.Name != ""
 }
-
-// Known reports whether the state that was asked for is one.
-func (p TasksPage) Known() bool { return slices.Contains(events.States, p.State) }

@@ -1,7 +1,7 @@
 // keys.js lets a person do without a mouse; "?" tells how. It also copies commands, and filters while one types.
-import { follow } from "./live.js";
+import { follow, halt } from "./live.js";
 
-const pages = { o: "/admin/queues", t: "/admin/tasks" };
+const pages = { o: "/admin/queues", t: "/admin/tasks", e: "/admin/events", w: "/admin/workers" };
 const help = document.getElementById("keys");
 let leader = 0; // when "g" was pressed
 
@@ -54,6 +54,17 @@ for (const form of document.querySelectorAll("form.filter")) {
   };
   form.addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(apply, 200); });
   form.addEventListener("submit", (e) => { e.preventDefault(); clearTimeout(wait); apply(); });
+}
+
+// The end of the log can be held still.
+const pause = document.getElementById("pause");
+if (pause) {
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    const held = pause.textContent === "Pause";
+    pause.textContent = held ? "Go on" : "Pause";
+    held ? halt() : follow();
+  });
 }
 
 // A command is copied by a click or by Enter.

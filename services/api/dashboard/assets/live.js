@@ -13,8 +13,10 @@ const clock = (date) => date.toLocaleTimeString([], { hour12: false });
 
 function fresh(now) {
   since = new Date();
-  freshness.className = "fresh";
-  freshness.textContent = "live";
+  if (freshness.className !== "fresh") {
+    freshness.className = "fresh";
+    freshness.textContent = "live";
+  }
   tell(now - since.getTime());
   clearTimeout(silence);
   silence = setTimeout(() => { lost("the server is silent"); follow(); }, patience);
@@ -49,6 +51,15 @@ export function follow() {
     lost("the server does not answer");
     if (source.readyState === EventSource.CLOSED) retry = setTimeout(follow, 2000); // it would not try again
   });
+}
+
+// halt ends the stream until follow is called again.
+export function halt() {
+  source.close();
+  clearTimeout(silence);
+  clearTimeout(retry);
+  freshness.className = "held";
+  freshness.textContent = "paused at " + clock(since);
 }
 
 function show(id, html) {
@@ -103,4 +114,4 @@ function morph(old, next) {
 follow();
 // A page that comes back from the browser's memory has a stream that ended.
 addEventListener("pageshow", (e) => { if (e.persisted) follow(); });
-addEventListener("pagehide", () => { source.close(); clearTimeout(silence); clearTimeout(retry); });
+addEventListener("pagehide", halt);

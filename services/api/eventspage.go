@@ -1,0 +1,104 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/api/dashboard"
+)
+
+const (
+	maxEvents = 50      // that a page shows
+	maxLooked = 500     // entries of each partition that a page with a filter looks at
+	maxBody   = 4 << 10 // bytes of its JSON
+)
+
+// eventsPage reads GET /admin/events.
+func (a *API) eventsPage(c *gin.Context, b dashboard.Base) (dashboard.Page, error) {
+	q, err := query(c, "task", "queue", "type", "from", "before")
+	if err != nil {
+		return nil, err
+	}
+	page := dashboard.EventsPage{
+		Base: b, From: q.Get("from"), Before: q.Get("before"),
+		Task: q.Get("task"), Queue: q.Get("queue"), Type: events.Type(q.Get("type")),
+	}
+	if page.Type != "" && !slices.Contains(events.Types, page.Type) {
+		return nil, &events.FieldError{Field: "type", Reason: quoted(string(page.Type)) + " is no event type"}
+	}
+	at := events.MaxID
+	for field, from := range map[string]string{"from": page.From, "before": page.Before} {
+		if from == "" {
+			continue
+		}
+		if at, err = events.ParseInstant(from, b.Now); err != nil {
+			return nil, &events.FieldError{Field: field, Reason: err.Error()}
+		}
+	}
+	limit := maxEvents
+	if page.Filters() {
+		limit = maxLooked
+	}
+	read, err := a.piece(c.Request.Context(), page.From != "", at, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i, e := range read {
+		if page.Looked = i + 1; page.Matches(e.Event) {
+			if err := show(&e); err != nil {
+				return nil, err
+			}
+			page.Entries = append(page.Entries, e)
+		}
+		more := i+1 < len(read) && read[i+1].ID != e.ID // what shares an id, in other partitions, stays together
+		if more && (len(page.Entries) >= maxEvents || i+1 >= limit) {
+			page.Next = e.ID.String()
+			break
+		}
+	}
+	return page, nil
+}
+
+// show gives an entry the beginning of its body.
+func show(e *dashboard.Entry) error {
+	_, _, data, err := events.Encode(e.Data)
+	if e.JSON = indent(data); len(e.JSON) > maxBody {
+		e.JSON = strings.ToValidUTF8(e.JSON[:maxBody], "") + "\n…"
+	}
+	return err
+}
+
+// piece reads somewhat more than n entries of the log after an id, oldest first; or before it, newest first.
+// The first n are those that there are in all partitions.
+func (a *API) piece(ctx context.Context, forward bool, at events.ID, n int) ([]dashboard.Entry, error) {
+	var all []dashboard.Entry
+	for _, p := range a.log.Partitions() {
+		var read []eventlog.Entry
+		var err error
+		if forward {
+			read, err = a.log.Range(ctx, p, at, events.MaxID, n+1)
+		} else {
+			read, err = a.log.RangeBack(ctx, p, at, n+1)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range read {
+			if e.Err == nil { // whoever follows the log counts the others
+				all = append(all, dashboard.Entry{Event: e.Event, Part: p.N, Stream: p.Events, After: -1})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(x, y dashboard.Entry) int {
+		if forward {
+			return x.ID.Compare(y.ID)
+		}
+		return y.ID.Compare(x.ID)
+	})
+	return all, nil
+}
