@@ -3,7 +3,7 @@
 //
 // # Guarantees
 //
-// A request that is answered with a 4xx status appended nothing. A payload reaches the handler as it
+// A request that is answered with a 4xx status appended nothing, and so did a line of a bulk. A payload reaches the handler as it
 // was sent: it is never decoded here. Every error is application/problem+json (RFC 9457) and names the
 // field at fault where there is one. GET and HEAD change nothing.
 //
@@ -15,7 +15,8 @@
 //
 // While Redis does not answer, so says status 503 with Retry-After; the process goes on and recovers by
 // itself. A 503 to POST /api/tasks means unknown: with a customJobId asking again is safe, without one it
-// may make a second task. Event streams stay open and go on where they were.
+// may make a second task. The same holds for each line of a bulk. Event streams stay open and go on where
+// they were.
 //
 // # Cost at idle
 //
@@ -68,7 +69,8 @@ type Config struct {
 	SearchBytes int `env:"TASKLOG_SEARCH_BYTES" usage:"bytes of memory that the search for tasks may take while it is used"`
 	// SearchDays is how many days back a search goes. Zero means 7.
 	SearchDays int `env:"TASKLOG_SEARCH_DAYS" usage:"days that the search for tasks goes back"`
-	// ReadTimeout is how long a client may take to send a request. Zero means 15 s.
+	// ReadTimeout is how long a client may take to send a request, or a line of a bulk, and to take answers of a
+	// bulk. Zero means 15 s.
 	ReadTimeout time.Duration `env:"TASKLOG_READ_TIMEOUT" usage:"how long a client may take to send a request"`
 
 	// SearchIdle is after how long without a search what it takes is given back. Zero means 5 minutes.
@@ -134,6 +136,7 @@ type API struct {
 	sys      *system
 	searcher *searcher
 	streams  atomic.Int64
+	bulks    atomic.Int64
 	handler  http.Handler
 	listener net.Listener
 	loopback bool // listener is on loopback

@@ -27,58 +27,85 @@ const (
 // readObject returns the body of a request, which is one JSON object in valid UTF-8 of bounded size
 // and depth, or nil when there is none.
 func readObject(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if err != nil {
-		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, tooLarge
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, newProblem(http.StatusRequestTimeout, "too-slow", "The request took too long", "the body did not arrive in time")
-		}
-		return nil, malformed("the body did not arrive in full")
-	}
-	if len(body) == 0 {
-		return nil, nil
-	}
-	if err := requireJSON(r.Header); err != nil {
+	body, err := readBody(w, r, limit)
+	if err != nil || len(body) == 0 {
 		return nil, err
 	}
-	if !utf8.Valid(body) {
-		return nil, malformed("the body is not valid UTF-8")
+	if _, err := media(r.Header, "application/json"); err != nil {
+		return nil, err
 	}
-	var value json.RawMessage
-	if err := json.Unmarshal(body, &value); err != nil {
-		detail := "the body is not JSON: " + err.Error()
-		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-			detail = fmt.Sprintf("the body is not JSON: byte %d: %s", syntax.Offset, syntax.Error())
-		}
-		return nil, malformed(detail)
+	return object("the body", body)
+}
+
+// readBody returns the body of a request, of bounded size.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		return nil, unread(err)
 	}
+	return body, nil
+}
+
+// unread is why a body could not be read.
+func unread(err error) error {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return newProblem(http.StatusRequestTimeout, "too-slow", "The request took too long", "the body did not arrive in time")
+	}
+	return malformed("the body did not arrive in full")
+}
+
+// object returns what is one JSON object in valid UTF-8 of bounded depth, without spaces around it. what
+// names it in errors.
+func object(what string, text []byte) ([]byte, error) {
+	if err := valid(what, text); err != nil {
+		return nil, err
+	}
+	value := bytes.TrimSpace(text)
 	if events.Depth(value) > events.MaxDepth {
 		return nil, malformed(fmt.Sprintf("arrays and objects are nested deeper than %d", events.MaxDepth))
 	}
-	if value[0] != '{' { // no space stands before a RawMessage
-		return nil, malformed("the body must be a JSON object")
+	if value[0] != '{' {
+		return nil, malformed(what + " must be a JSON object")
 	}
 	return value, nil
 }
 
-// requireJSON refuses a body of another type: a form of another site's page must not pass for JSON.
-func requireJSON(h http.Header) error {
+// valid returns what is wrong with text that should be JSON in UTF-8.
+func valid(what string, text []byte) error {
+	if !utf8.Valid(text) {
+		return malformed(what + " is not valid UTF-8")
+	}
+	if json.Valid(text) {
+		return nil
+	}
+	err := json.Unmarshal(text, new(json.RawMessage))
+	detail := fmt.Sprintf("%s is not JSON: %v", what, err)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		detail = fmt.Sprintf("%s is not JSON: byte %d: %s", what, syntax.Offset, syntax.Error())
+	}
+	return malformed(detail)
+}
+
+// media returns which of these types a body has, and refuses it when it has another one: a form of another
+// site's page must not pass for JSON.
+func media(h http.Header, types ...string) (string, error) {
 	unsupported := func(detail string) error {
 		return newProblem(http.StatusUnsupportedMediaType, "unsupported-media-type", "The body must be JSON", detail)
 	}
 	if h.Get("Content-Encoding") != "" {
-		return unsupported("a Content-Encoding is not supported")
+		return "", unsupported("a Content-Encoding is not supported")
 	}
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil || mediaType != "application/json" {
-		return unsupported("want Content-Type: application/json")
+	if err != nil || !slices.Contains(types, mediaType) {
+		return "", unsupported("want Content-Type: " + strings.Join(types, " or "))
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return unsupported("want charset=utf-8")
+		return "", unsupported("want charset=utf-8")
 	}
-	return nil
+	return mediaType, nil
 }
 
 // faults collects what is wrong with the fields of a request.

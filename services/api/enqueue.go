@@ -44,10 +44,14 @@ func (a *API) enqueue(c *gin.Context) {
 		return
 	}
 	c.Header("Location", "/api/tasks/"+url.PathEscape(got.Task))
-	answer(c, http.StatusAccepted, wire.Receipt{
-		TaskID: got.Task, Queue: got.Queue, State: got.State, DueAt: wire.Stamp(got.DueAt),
-		EventID: got.Event.String(), Duplicate: got.Duplicate,
-	})
+	answer(c, http.StatusAccepted, receipt(got))
+}
+
+func receipt(r eventlog.Receipt) wire.Receipt {
+	return wire.Receipt{
+		TaskID: r.Task, Queue: r.Queue, State: r.State, DueAt: wire.Stamp(r.DueAt),
+		EventID: r.Event.String(), Duplicate: r.Duplicate,
+	}
 }
 
 // parseRequest reads the JSON of a request for a task. It returns an invalid with every field at

@@ -24,7 +24,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		}, []string{"route", "method", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "request_seconds",
-			Help: "How long an answer took, event streams left out.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+			Help: "How long an answer took, event streams and bulks left out.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}, []string{"route", "method"}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "event_streams", Help: "Event streams that are open.",
@@ -51,7 +51,7 @@ func (m metrics) observe(route, method string, status int, took time.Duration) {
 		method = "other"
 	}
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
-	if route != streamRoute {
+	if route != streamRoute && route != bulkRoute {
 		m.seconds.WithLabelValues(route, method).Observe(took.Seconds())
 	}
 }

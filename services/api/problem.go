@@ -41,6 +41,9 @@ func (p *problem) Error() string {
 	return p.Detail
 }
 
+// unavailable is the kind of problem of a Redis that does not answer.
+const unavailable = "unavailable"
+
 // newProblem makes a problem. kind is the end of its type.
 func newProblem(status int, kind, title, detail string) *problem {
 	return &problem{Type: "urn:tasklog:problem:" + kind, Title: title, Status: status, Detail: detail}
@@ -102,7 +105,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, eventlog.ErrNotFound):
 		return notFound("there is no such task")
 	case eventlog.Unavailable(err), errors.Is(err, context.Canceled): // the latter at shutdown
-		p := newProblem(http.StatusServiceUnavailable, "unavailable", "Redis does not answer",
+		p := newProblem(http.StatusServiceUnavailable, unavailable, "Redis does not answer",
 			"what was asked may or may not have happened; ask again later")
 		p.retryAfter = 1
 		return p

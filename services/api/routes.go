@@ -55,6 +55,7 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 	get(read, "/admin/assets/:file", a.asset)
 
 	r.POST("/api/tasks", a.allow(tokens.Submit), deadline, a.enqueue)
+	r.POST(bulkRoute, a.allow(tokens.Submit), a.bulk) // with deadlines of its own
 	operate := r.Group("", a.allow(tokens.Operate), deadline)
 	operate.POST("/api/tasks/:id/retry", a.retry)
 	operate.POST("/api/tasks/:id/cancel", a.cancel)
