@@ -102,10 +102,10 @@ func read(t *testing.T, conn net.Conn) ([]lineAnswer, error) {
 }
 
 // numbered are n lines.
-func numbered(from, n int) string {
+func numbered(n int) string {
 	var b strings.Builder
 	for i := range n {
-		_, _ = fmt.Fprintf(&b, `{"taskName":"t","customJobId":"t%d"}`+"\n", from+i)
+		_, _ = fmt.Fprintf(&b, `{"taskName":"t","customJobId":"t%d"}`+"\n", i)
 	}
 	return b.String()
 }
@@ -127,7 +127,7 @@ func TestAClientThatReadsOnlyWhenItHasSentAllIsAnsweredAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n = 1700 // whose answers no socket holds
-	if _, err := io.WriteString(conn, chunk(loud(n))+chunk(numbered(0, 1))+"0\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(conn, chunk(loud(n))+chunk(numbered(1))+"0\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	h.until("the last is taken", func() bool { return h.length() == 1 }) // it does not wait for the client
@@ -172,7 +172,7 @@ func TestALineThatDoesNotEndIsNotWaitedForAndNotKept(t *testing.T) {
 		"all one":     {`{"taskName":"t","payload":"`, strings.Repeat("x", 64<<10), 408},
 	} {
 		conn := h.dial()
-		if _, err := io.WriteString(conn, chunk(numbered(0, 1))+chunk(tt.begin+" ")); err != nil {
+		if _, err := io.WriteString(conn, chunk(numbered(1))+chunk(tt.begin+" ")); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
@@ -202,7 +202,7 @@ func TestALineThatDoesNotEndIsNotWaitedForAndNotKept(t *testing.T) {
 func TestWhatWasTakenIsTakenWhenTheConnectionEndsInTheMiddle(t *testing.T) {
 	h := build(t, api.Config{}, 1)
 	conn := h.dial()
-	if _, err := io.WriteString(conn, chunk(numbered(0, 500)+`{"taskName":"t","customJobId":"half"}`)); err != nil {
+	if _, err := io.WriteString(conn, chunk(numbered(500)+`{"taskName":"t","customJobId":"half"}`)); err != nil {
 		t.Fatal(err)
 	}
 	_ = conn.CloseWrite() // what it had sent arrives
@@ -213,7 +213,7 @@ func TestWhatWasTakenIsTakenWhenTheConnectionEndsInTheMiddle(t *testing.T) {
 	if got := h.requested(); len(got) != 500 || slices.Contains(got, "half") {
 		t.Errorf("%d were taken", len(got))
 	}
-	for _, a := range h.bulk(strings.Split(numbered(0, 600), "\n")...) {
+	for _, a := range h.bulk(strings.Split(numbered(600), "\n")...) {
 		if a.Duplicate != (a.Line <= 500) || a.Status != 0 {
 			t.Errorf("sent again: %+v", a)
 		}

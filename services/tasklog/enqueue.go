@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
@@ -26,18 +28,41 @@ type enqueued struct {
 	EndedAt string          `json:"endedAt,omitempty"`
 }
 
+const enqueueHelp = `Ask for a task. With --wait, return when it is over: exit code 0 if it was completed, else 1.
+
+With --file, ask for a task with each line of a file, or of the standard input for "-". A line is what POST
+/api/tasks takes: {"taskName":"sendEmail","payload":{"userId":123},"customJobId":"welcome-123"}. A line that is wrong
+fails alone, is told with its number, and makes the exit code 1. Ctrl-C reads no further and says from which
+line to go on; lines with a customJobId may be sent twice and make one task.`
+
 func (p *program) enqueueCmd() *cobra.Command {
 	var (
 		t              client.Task
 		payload, runAt string
 		wait           bool
+		file           string
 	)
 	cmd := p.withJSON(&cobra.Command{
-		Use: "enqueue NAME", Short: "Ask for a task", Args: cobra.ExactArgs(1),
-		Long: "Ask for a task. With --wait, return when it is over: exit code 0 if it was completed, else 1.",
+		Use: "enqueue NAME | --file FILE", Short: "Ask for a task, or for all of a file", Long: enqueueHelp,
 		Example: `  tasklog enqueue sendEmail --payload '{"userId":123}' --delay 5s --id welcome-123
-  jq -n '{ms:500}' | tasklog enqueue sleep --payload - --wait`,
+  jq -n '{ms:500}' | tasklog enqueue sleep --payload - --wait
+  tasklog enqueue --file tasks.ndjson`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("file") {
+				return cobra.ExactArgs(1)(cmd, args)
+			}
+			var other error
+			cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+				if f.Changed && f.Name != "file" && f.Name != "json" {
+					other = fmt.Errorf("--file and --%s exclude each other: a line says that itself", f.Name)
+				}
+			})
+			return cmp.Or(other, cobra.NoArgs(cmd, args))
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("file") {
+				return p.enqueueFile(cmd.Context(), file)
+			}
 			t.Name = args[0]
 			var err error
 			if cmd.Flags().Changed("payload") {
@@ -58,6 +83,7 @@ func (p *program) enqueueCmd() *cobra.Command {
 		},
 	})
 	flags := cmd.Flags()
+	flags.StringVar(&file, "file", "", "ask for a task with each line of an NDJSON file; - reads the standard input")
 	flags.StringVar(&payload, "payload", "", "what the handler gets, as JSON; - reads it from the standard input")
 	flags.DurationVar(&t.Delay, "delay", 0, "how long to wait at least, such as 5s")
 	flags.StringVar(&runAt, "run-at", "", "when to run at the earliest (RFC 3339), instead of --delay")
@@ -101,10 +127,7 @@ func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
 	if err != nil {
 		return err
 	}
-	out := enqueued{Receipt: wire.Receipt{
-		TaskID: r.ID, Queue: r.Queue, State: r.State, DueAt: wire.Stamp(r.DueAt.UnixMilli()),
-		EventID: r.Event.String(), Duplicate: r.Duplicate,
-	}}
+	out := enqueued{Receipt: receiptOf(r)}
 	if !wait {
 		return p.print(out, func(w io.Writer) {
 			if r.Duplicate {
@@ -133,6 +156,14 @@ func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
 		return errSilent
 	}
 	return nil
+}
+
+// receiptOf is the answer of the HTTP API.
+func receiptOf(r client.Receipt) wire.Receipt {
+	return wire.Receipt{
+		TaskID: r.ID, Queue: r.Queue, State: r.State, DueAt: wire.Stamp(r.DueAt.UnixMilli()),
+		EventID: r.Event.String(), Duplicate: r.Duplicate,
+	}
 }
 
 func sayOutcome(w io.Writer, o enqueued) {
