@@ -177,13 +177,13 @@ func (b *bulk) answer(l layout, lines iter.Seq[Line]) {
 	_ = b.write(&out) // the client has gone, or has all
 }
 
-// write writes and empties a buffer. The client has time anew to take it, and longer while it sends lines.
+// write writes and empties a buffer. The client has time anew to take each part, and longer while it sends lines.
 func (b *bulk) write(out *bytes.Buffer) error {
-	_ = b.rc.SetWriteDeadline(time.Now().Add(b.api.cfg.ReadTimeout)) // a writer without deadlines is a test's
-	_, err := b.c.Writer.Write(out.Bytes())
-	out.Reset()
-	if err != nil {
-		return err
+	for out.Len() > 0 {
+		_ = b.rc.SetWriteDeadline(time.Now().Add(b.api.cfg.ReadTimeout)) // a writer without deadlines is a test's
+		if _, err := b.c.Writer.Write(out.Next(64 << 10)); err != nil {
+			return err
+		}
 	}
 	b.c.Writer.Flush()
 	return nil

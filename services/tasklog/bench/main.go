@@ -16,7 +16,6 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"runtime/pprof"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,7 +45,7 @@ func main() {
 	concurrency := flag.Int("concurrency", 256, "tasks that the worker runs at once")
 	asJSON := flag.Bool("json", false, "print the JSON only, one object a row")
 	runs := flag.Int("runs", 3, "runs of each row: the median by Redis CPU is printed")
-	only := flag.String("only", "", "one kind of row: floor, tasks, state or replay")
+	only := flag.String("only", "", "one kind of row: floor, enqueue, tasks, state or replay")
 	profile := flag.String("cpuprofile", "", "file for a CPU profile of this process")
 	commands := flag.Bool("commands", false, "print what Redis ran, per task")
 	flag.Parse()
@@ -87,6 +86,12 @@ func (b bench) all(ctx context.Context, runs int, asJSON bool) error {
 		run  func(context.Context) (row, error)
 	}{
 		{"floor", b.floor},
+		{"enqueue", func(ctx context.Context) (row, error) {
+			return b.enqueue(ctx, "enqueue, one per call, 64 callers", func(ctx context.Context, log *eventlog.Log) error { return b.produce(ctx, log, 64) })
+		}},
+		{"enqueue", func(ctx context.Context) (row, error) {
+			return b.enqueue(ctx, "enqueue in bulk of 1000", b.produceMany)
+		}},
 		{"tasks", func(ctx context.Context) (row, error) { return b.endToEnd(ctx, "end to end", false) }},
 		{"tasks", func(ctx context.Context) (row, error) { return b.endToEnd(ctx, "end to end, AOF everysec", true) }},
 		{"state", b.replayState},
@@ -155,7 +160,7 @@ func (b bench) endToEnd(ctx context.Context, name string, aof bool) (row, error)
 	if err != nil {
 		return row{}, err
 	}
-	if err := b.produce(ctx, log); err != nil {
+	if err := b.produce(ctx, log, b.producers); err != nil {
 		return row{}, err
 	}
 	// Every task is in the log with its four events: requested, due, started, completed.
@@ -204,14 +209,13 @@ func (b bench) row(name string, before, after usage, done time.Time) row {
 }
 
 // produce enqueues the tasks, one per call, from many goroutines over the pipelined client.
-func (b bench) produce(ctx context.Context, log *eventlog.Log) error {
+func (b bench) produce(ctx context.Context, log *eventlog.Log, producers int) error {
 	c := client.New(log, client.Options{})
-	defer func() { _ = c.Close() }()                                         // it opened nothing
-	payload := json.RawMessage(`{"data":"` + strings.Repeat("x", 89) + `"}`) // 100 bytes
+	defer func() { _ = c.Close() }() // it opened nothing
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	errs := make(chan error, b.producers)
-	for range b.producers {
+	errs := make(chan error, producers)
+	for range producers {
 		wg.Go(func() {
 			for next.Add(1) <= int64(b.tasks) {
 				if _, err := c.Enqueue(ctx, client.Task{Name: "noop", Payload: payload}); err != nil {
