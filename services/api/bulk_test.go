@@ -284,11 +284,11 @@ func TestWhenRedisGoesInTheMiddleEachLineThatIsLeftSaysSo(t *testing.T) {
 
 func TestAFullRedisTakesNoLine(t *testing.T) {
 	h := build(t, api.Config{}, 1)
-	used, err := h.log.Conn().Server(t.Context())
+	used, err := h.log.Conn().Servers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.redis.Client().ConfigSet(t.Context(), "maxmemory", fmt.Sprint(used.Memory*10/9)).Err(); err != nil {
+	if err := h.redis.Client().ConfigSet(t.Context(), "maxmemory", fmt.Sprint(used[0].Memory*10/9)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range h.bulk(`{"taskName":"t"}`, `{"taskName":"t"}`) {
