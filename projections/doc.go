@@ -5,6 +5,7 @@
 //
 //	queues      how many tasks of a queue are in which state, and what happened in the last half hour
 //	throughput  what happened over the last week, and how long it took
+//	names       what happened in the last day to the tasks of each name in a queue
 //	workers     who ran what, and what they run now
 //	tasks       which task is in which state since when: the index for listings
 //

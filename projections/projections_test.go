@@ -14,6 +14,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/projections"
+	"github.com/tasklog/tasklog/projections/names"
 	"github.com/tasklog/tasklog/projections/queues"
 	"github.com/tasklog/tasklog/projections/simulation"
 	"github.com/tasklog/tasklog/projections/tasks"
@@ -24,6 +25,7 @@ import (
 var kinds = map[string]func() projections.View{
 	"queues":     func() projections.View { return new(queues.View) },
 	"throughput": func() projections.View { return new(throughput.View) },
+	"names":      func() projections.View { return new(names.View) },
 	"workers":    func() projections.View { return new(workers.View) },
 	"tasks":      func() projections.View { return new(tasks.View) },
 }
@@ -117,6 +119,7 @@ func TestLoadRefusesWhatIsNotOurs(t *testing.T) {
 	for name, fields := range map[string]map[string]string{
 		"queues":     {"mail": `{"recent":[1,2,3]}`},
 		"throughput": {"no slot": `{}`},
+		"names":      {"names q": `{"names":"q"}`},
 		"workers":    {"w": `[1]`},
 		"tasks":      {"mail": `{"cancelled":"many"}`},
 	} {
@@ -127,6 +130,11 @@ func TestLoadRefusesWhatIsNotOurs(t *testing.T) {
 	for _, field := range []string{"", "60", "61 1", "60 1 ", "60 x mail", "10 1 mail"} {
 		if err := new(throughput.View).Load(map[string]string{field: `{}`}); err == nil {
 			t.Errorf("throughput loads the field %q", field)
+		}
+	}
+	for _, field := range []string{"", "1", "1 4 mail", "1 5 mail n", "1 -1 mail n", "x 4 mail n"} {
+		if err := new(names.View).Load(map[string]string{field: `{}`}); err == nil {
+			t.Errorf("names loads the field %q", field)
 		}
 	}
 	for _, wait := range []string{`[]`, `[1,2]`, `[1,-1,1]`, `[1,3,0]`, `[1,99999,1]`, `{}`} {

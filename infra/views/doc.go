@@ -4,7 +4,8 @@
 //
 //	head                         hash: checkpoint, generation, version and counts of what was folded, and
 //	                             which index is theirs
-//	queues  throughput  workers  hash: field of the view → JSON
+//	queues throughput names workers
+//	                             hash: field of the view → JSON
 //	tasks                        hash: queue → how many tasks were cancelled, JSON
 //	tasks:<index>:<state>:<queue>  the index, a zset: task → ms of its last change; where the
 //	                             state is completed, a list of "<ms> <task>"

@@ -7,6 +7,7 @@ import (
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/projections"
+	"github.com/tasklog/tasklog/projections/names"
 	"github.com/tasklog/tasklog/projections/queues"
 	"github.com/tasklog/tasklog/projections/tasks"
 	"github.com/tasklog/tasklog/projections/throughput"
@@ -28,6 +29,7 @@ type Fold struct {
 	Head
 	Queues     queues.View
 	Throughput throughput.View
+	Names      names.View
 	Workers    workers.View
 	Tasks      tasks.View
 
@@ -39,7 +41,7 @@ type Fold struct {
 func newFold(p eventlog.Partition) *Fold { return &Fold{part: p, maxMoved: maxMoved} }
 
 func (f *Fold) views() []projections.View {
-	return []projections.View{&f.Queues, &f.Throughput, &f.Workers, &f.Tasks}
+	return []projections.View{&f.Queues, &f.Throughput, &f.Names, &f.Workers, &f.Tasks}
 }
 
 // BuiltIn returns an empty one of each view that every log has.
@@ -65,6 +67,7 @@ func (f *Fold) Add(e eventlog.Entry) {
 	}
 	f.Queues.Apply(e.Event)
 	f.Throughput.Apply(e.Event)
+	f.Names.Apply(e.Event)
 	f.Workers.Apply(e.Event)
 	f.Tasks.Apply(e.Event)
 }

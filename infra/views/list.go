@@ -179,8 +179,5 @@ func (s *Store) counts(ctx context.Context, p eventlog.Partition, queue string) 
 	if err != nil {
 		return Head{}, nil, err
 	}
-	if err := v.Load(fields); err != nil {
-		return Head{}, nil, fmt.Errorf("%w: %w", ErrUnusable, err)
-	}
-	return h, v, nil
+	return h, v, loaded(v, fields)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -11,6 +12,7 @@ import (
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/projections"
+	"github.com/tasklog/tasklog/projections/names"
 	"github.com/tasklog/tasklog/projections/queues"
 	"github.com/tasklog/tasklog/projections/throughput"
 	"github.com/tasklog/tasklog/projections/workers"
@@ -53,6 +55,54 @@ func (s *Store) Series(ctx context.Context, queue string, window time.Duration) 
 	return sum.Series(queue, window, now), fresh, err
 }
 
+// Names returns what happened to the tasks of a queue since a time, which is names.Since of now by Redis' clock, by
+// name and merged over the partitions. It reads 255 fields of a partition at the most.
+func (s *Store) Names(ctx context.Context, queue string) (list []names.Name, since time.Time, fresh Freshness, err error) {
+	now, err := s.log.Now(ctx)
+	if err != nil {
+		return nil, since, fresh, fmt.Errorf("read the names of a queue: %w", err)
+	}
+	sum := new(names.View)
+	for _, p := range s.log.Partitions() {
+		v := new(names.View)
+		h, fields, err := s.fields(ctx, p, v.Name(), []string{names.List(queue)})
+		if err == nil {
+			h, fields, err = s.named(ctx, p, fields, queue, now)
+		}
+		if err == nil {
+			err = loaded(v, fields)
+		}
+		if err != nil {
+			return nil, since, fresh, fmt.Errorf("read the names of a queue in partition %d: %w", p.N, err)
+		}
+		sum.Merge(v)
+		fresh.add(h)
+	}
+	return sum.Of(queue, now), names.Since(now), fresh, nil
+}
+
+// named adds to the list of a queue's names their counts.
+func (s *Store) named(ctx context.Context, p eventlog.Partition, list map[string]string, queue string, now time.Time) (Head, map[string]string, error) {
+	v := new(names.View)
+	if err := loaded(v, list); err != nil {
+		return Head{}, nil, err
+	}
+	h, fields, err := s.fields(ctx, p, v.Name(), v.Needs(queue, now))
+	if err != nil {
+		return Head{}, nil, err
+	}
+	maps.Copy(fields, list)
+	return h, fields, nil
+}
+
+// loaded loads fields into a view. What they are not is unusable.
+func loaded(v projections.View, fields map[string]string) error {
+	if err := v.Load(fields); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+	return nil
+}
+
 // Workers returns what each worker did and runs, merged over the partitions.
 func (s *Store) Workers(ctx context.Context) (*workers.View, Freshness, error) {
 	sum := new(workers.View)
@@ -72,9 +122,7 @@ func (s *Store) some(ctx context.Context, names []string, empty func() projectio
 		v := empty()
 		h, fields, err := s.fields(ctx, p, v.Name(), names)
 		if err == nil {
-			if err = v.Load(fields); err != nil {
-				err = fmt.Errorf("%w: %w", ErrUnusable, err)
-			}
+			err = loaded(v, fields)
 		}
 		if err != nil {
 			return fresh, fmt.Errorf("read view %s of partition %d: %w", v.Name(), p.N, err)

@@ -203,6 +203,12 @@ func TestPartitionsAreMerged(t *testing.T) {
 			}
 		}
 	}
+	for queue, want := range map[string]int64{"q0": 20, "none": 0} {
+		list, since, _, err := h.store.Names(t.Context(), queue)
+		if err != nil || since.IsZero() || len(list) != int(min(want, 1)) || want > 0 && (list[0].Name != "n" || list[0].Requested != want) {
+			t.Errorf("%q: names %+v, %v; want %d requested", queue, list, err, want)
+		}
+	}
 	if w, _, err := h.store.Workers(t.Context()); err != nil || w.Len() != 0 {
 		t.Errorf("%+v, %v; want no workers", w, err)
 	}

@@ -77,6 +77,40 @@ func TestASeriesTellsWhatHappenedInAWindow(t *testing.T) {
 	}
 }
 
+func TestTheNamesOfAQueueTellWhatHappenedToTheirTasks(t *testing.T) {
+	h := build(t, api.Config{}, 2)
+	h.project()
+	for i := range 7 {
+		h.must(http.StatusAccepted, h.post(fmt.Sprintf(`{"taskName":"n%d","queue":"a b/c","customJobId":"t%d"}`, i%2, i)))
+	}
+	a := h.start("a b/c", "t1")
+	if _, err := h.log.Complete(t.Context(), a, 3*time.Second, nil); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Queue string
+		Since time.Time
+		Names []struct {
+			TaskName             string
+			Requested, Completed int
+			Run                  struct{ P50 float64 }
+		}
+	}
+	h.until("all is counted", func() bool {
+		got.Names = nil
+		parse(t, h.must(http.StatusOK, h.get("/api/queues/a%20b%2Fc/names")).body, &got)
+		return len(got.Names) == 2 && got.Names[1].Completed == 1
+	})
+	if n := got.Names; got.Queue != "a b/c" || got.Since.IsZero() || n[0].TaskName != "n0" || n[0].Requested != 4 || n[1].Requested != 3 || n[1].Run.P50 < 2800 || n[1].Run.P50 > 3200 {
+		t.Errorf("%+v", got)
+	}
+	if body := h.must(http.StatusOK, h.get("/api/queues/none/names")).body; !strings.Contains(body, `"names":[]`) {
+		t.Errorf("of a queue that nobody asked for: %s", body)
+	}
+	isProblem(t, h.get("/api/queues/%7Ba%7D/names"), http.StatusUnprocessableEntity)
+	isProblem(t, h.get("/api/queues/q/names?x=1"), http.StatusUnprocessableEntity)
+}
+
 type workerList struct {
 	Workers []struct {
 		Worker, Host string

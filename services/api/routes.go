@@ -44,6 +44,7 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 	get(read, "/api/tasks", a.listTasks)
 	get(read, "/api/tasks/:id", a.task)
 	get(read, "/api/queues", a.listQueues)
+	get(read, "/api/queues/:queue/names", a.names)
 	get(read, "/api/throughput", a.series)
 	get(read, "/api/workers", a.listWorkers)
 	get(read, "/api/system", a.showSystem)

@@ -58,3 +58,28 @@ func parseWindow(s string) (time.Duration, error) {
 	n, err := strconv.ParseUint(days, 10, 8)
 	return time.Duration(n) * 24 * time.Hour, err
 }
+
+// names serves GET /api/queues/:queue/names.
+func (a *API) names(c *gin.Context) {
+	_, err := query(c)
+	queue := param(c, "queue")
+	if err == nil {
+		err = events.ValidateName("queue", queue)
+	}
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	list, since, fresh, err := a.views.Names(c.Request.Context(), queue)
+	if err != nil {
+		a.fail(c, unusable(err))
+		return
+	}
+	answer(c, http.StatusOK, struct {
+		Queue  string      `json:"queue"`
+		Since  string      `json:"since"`
+		Names  []wire.Name `json:"names"`
+		AsOf   string      `json:"asOf,omitempty"` // time of the newest event that is counted
+		Missed int64       `json:"missed"`         // entries removed from the log before they were counted
+	}{queue, wire.Stamp(since.UnixMilli()), wire.NamesOf(list), wire.Stamp(newest(fresh)), fresh.Missed()})
+}

@@ -124,7 +124,7 @@ func dump(t testing.TB, log *eventlog.Log, p eventlog.Partition) string {
 		}
 	}
 	hash("head", head)
-	for _, name := range []string{"queues", "throughput", "workers", "tasks"} {
+	for _, name := range []string{"queues", "throughput", "names", "workers", "tasks"} {
 		hash(name, rdb.HGetAll(ctx, p.View(name)).Val())
 	}
 	prefix := p.View("tasks:" + index + ":")

@@ -168,7 +168,7 @@ func TestEveryServiceWorksAsItsOwnUserAndLogsNoPayload(t *testing.T) {
 	if got := ask(http.MethodGet, "/api/tasks/done", "", http.StatusOK); !strings.Contains(got, marker) {
 		t.Errorf("the result does not hold what the server answered: %s", got)
 	}
-	for _, path := range []string{"/api/tasks", "/api/queues", "/api/throughput", "/api/workers", "/api/system", "/admin/queues", "/admin/queues/tasks/done", "/readyz"} {
+	for _, path := range []string{"/api/tasks", "/api/queues", "/api/throughput", "/api/queues/default/names", "/api/workers", "/api/system", "/admin/queues", "/admin/queues/tasks/done", "/readyz"} {
 		ask(http.MethodGet, path, "", http.StatusOK)
 	}
 

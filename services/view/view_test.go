@@ -244,7 +244,7 @@ func (n *named) Merge(*named) {}
 func TestNamesAndVersionsThatCannotBeAreRefused(t *testing.T) {
 	h := build(t, testredis.Start(t).URL(), 1)
 	s := h.store()
-	for _, name := range []string{"", "Spend", "1st", "a:b", "a{b", "queues", "tasks", "workers", "throughput", strings.Repeat("a", 65)} {
+	for _, name := range []string{"", "Spend", "1st", "a:b", "a{b", "queues", "tasks", "workers", "throughput", "names", strings.Repeat("a", 65)} {
 		v := &named{count: count{version: 1}, name: name}
 		kept := view.Keep(t.Context(), s, v)
 		_, read := view.Read(t.Context(), s, v)

@@ -3,6 +3,7 @@ package wire
 import (
 	"time"
 
+	"github.com/tasklog/tasklog/projections/names"
 	"github.com/tasklog/tasklog/projections/throughput"
 )
 
@@ -48,6 +49,25 @@ func SeriesOf(queue string, window time.Duration, s throughput.Series) Series {
 			Stamp(slot.At.UnixMilli()), slot.Requested, slot.Completed, slot.Failed, slot.Retried,
 			SpreadOf(slot.Wait), SpreadOf(slot.Run), SpreadOf(slot.Late),
 		})
+	}
+	return v
+}
+
+// Name is what happened to the tasks of a name.
+type Name struct {
+	TaskName  string `json:"taskName"` // empty: of all that are not told by themselves
+	Requested int64  `json:"requested"`
+	Completed int64  `json:"completed"`
+	Failed    int64  `json:"failed"`  // for good
+	Retried   int64  `json:"retried"` // attempts that failed and are tried again
+	Run       Spread `json:"run"`     // how long attempts ran that completed or failed
+}
+
+// NamesOf is what happened to the tasks of some names; never nil.
+func NamesOf(list []names.Name) []Name {
+	v := make([]Name, 0, len(list))
+	for _, n := range list {
+		v = append(v, Name{n.Name, n.Requested, n.Completed, n.Failed, n.Retried, SpreadOf(n.Run)})
 	}
 	return v
 }
