@@ -9,8 +9,6 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
-	"github.com/tasklog/tasklog/infra/views"
-	"github.com/tasklog/tasklog/projections"
 	"github.com/tasklog/tasklog/projections/asof"
 )
 
@@ -27,6 +25,16 @@ func New(log *eventlog.Log) *Store { return &Store{log: log, rdb: log.Conn().Vie
 type Moment struct {
 	*asof.View
 	After events.ID // the last entry that was read; the zero ID before all
+}
+
+// Add counts the next entry.
+func (m *Moment) Add(e eventlog.Entry) {
+	m.After = e.ID
+	if e.Err != nil {
+		m.Skipped++
+		return
+	}
+	m.Apply(e.Event)
 }
 
 // UncoveredError reports an instant that cannot be told, because entries before it are not there any more.
@@ -122,10 +130,24 @@ func (s *Store) foldOn(ctx context.Context, p eventlog.Partition, m *Moment, unt
 	if err := s.NoteGap(ctx, p, m, until); err != nil {
 		return err
 	}
-	done, err := projections.Replay(ctx, views.Source(s.log, p), m.After, until, m)
-	m.After = done.Checkpoint
-	m.Skipped += int64(done.Skipped)
-	return err
+	for entries, err := range eventlog.ReadAhead(ctx, m.After, page, s.upto(p, until)) {
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			m.Add(e)
+		}
+	}
+	return nil
+}
+
+const page = 1000 // entries read at a time
+
+// upto returns what reads the entries of a partition up to an instant.
+func (s *Store) upto(p eventlog.Partition, until events.ID) func(context.Context, events.ID) ([]eventlog.Entry, error) {
+	return func(ctx context.Context, after events.ID) ([]eventlog.Entry, error) {
+		return s.log.Range(ctx, p, after, until, page)
+	}
 }
 
 // NoteGap looks whether entries are missing that came right after a moment, and notes in Missed how many entries the

@@ -77,11 +77,7 @@ func (s *Store) life(ctx context.Context, id string, until events.ID, deep bool)
 // between reads the entries of the life that a task had last, from one entry to another.
 func (s *Store) between(ctx context.Context, p eventlog.Partition, id string, from, to events.ID) ([]eventlog.Entry, error) {
 	var list []eventlog.Entry
-	const page = 1000
-	read := func(ctx context.Context, after events.ID) ([]eventlog.Entry, error) {
-		return s.log.Range(ctx, p, after, to, page)
-	}
-	for entries, err := range eventlog.ReadAhead(ctx, from.Prev(), page, read) {
+	for entries, err := range eventlog.ReadAhead(ctx, from.Prev(), page, s.upto(p, to)) {
 		if err != nil {
 			return nil, err
 		}

@@ -72,12 +72,7 @@ func (r *recorder) add(e eventlog.Entry) {
 		r.begin, r.since = r.moment.After.Ms, 0
 	}
 	r.since++
-	r.moment.After = e.ID
-	if e.Err != nil {
-		r.moment.Skipped++
-		return
-	}
-	r.moment.Apply(e.Event)
+	r.moment.Add(e)
 }
 
 // due reports whether a snapshot is to be taken so many entries and ms after the last, of so many tasks.

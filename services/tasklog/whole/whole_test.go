@@ -58,6 +58,18 @@ func build(t *testing.T) *house {
 // on returns a house whose services reach a Redis by a URL. The house itself reaches it directly, where it is given.
 func on(t *testing.T, srv *testredis.Server, url string, lease time.Duration, work handler) *house {
 	t.Helper()
+	h := blind(t, srv, url, lease, work)
+	project, err := projector.New(open(t, url), projector.Config{}, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.run(project.Run)
+	return h
+}
+
+// blind is on without a projector.
+func blind(t *testing.T, srv *testredis.Server, url string, lease time.Duration, work handler) *house {
+	t.Helper()
 	direct := url
 	if srv != nil {
 		direct = srv.URL()
@@ -75,10 +87,6 @@ func on(t *testing.T, srv *testredis.Server, url string, lease time.Duration, wo
 		t.Fatal(err)
 	}
 	hands.HandleAny(work)
-	project, err := projector.New(log, projector.Config{}, quiet, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	serve, err := api.New(log, api.Config{Addr: "127.0.0.1:0"}, quiet, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +95,7 @@ func on(t *testing.T, srv *testredis.Server, url string, lease time.Duration, wo
 		t.Fatal(err)
 	}
 	h.base = "http://" + serve.Addr()
-	for _, run := range []func(context.Context) error{sched.Run, hands.Run, project.Run, serve.Run} {
+	for _, run := range []func(context.Context) error{sched.Run, hands.Run, serve.Run} {
 		h.run(run)
 	}
 	return h
