@@ -45,6 +45,10 @@ SEED ?= 0
 chaos: deps ## every service under faults for CHAOS_MINUTES, by SEED: nothing lost, nothing doubled
 	go run ./services/tasklog/chaos -minutes $(CHAOS_MINUTES) -seed $(SEED)
 
+screenshots: deps ## pictures of the dashboard, in docs/screenshots
+	@mkdir -p docs/screenshots
+	TASKLOG_SCREENSHOTS=$(CURDIR)/docs/screenshots go test -count=1 ./services/api/dashboard -run TestPagesFitEveryWidthInBothThemes
+
 # The linter by its version: another version is another file, and is installed beside it.
 LINTER := bin/golangci-lint-2.15.0
 
@@ -59,4 +63,4 @@ lint: $(LINTER) ## static checks
 fmt: $(LINTER) ## write every file as the linter wants it
 	$(LINTER) fmt
 
-.PHONY: help run build deps test golden fuzz bench latency chaos lint fmt
+.PHONY: help run build deps test golden fuzz bench latency chaos screenshots lint fmt

@@ -300,9 +300,9 @@ func (h *house) shoot(name string) {
 	if folder == "" {
 		return
 	}
-	png, err := chromedp.Run(h.tab, chromedp.FullScreenshot(100))
+	png, err := chromedp.Run(h.tab, chromedp.CaptureScreenshot())
 	if err == nil {
-		err = os.WriteFile(filepath.Join(folder, name+".png"), png, 0o600)
+		err = os.WriteFile(filepath.Join(folder, name+".png"), png, 0o644)
 	}
 	if err != nil {
 		h.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,11 +91,8 @@ func (c Chart) SVG() (template.HTML, error) {
 	opt.XAxis.LabelCount = 5
 	opt.XAxis.LabelFontStyle.FontSize = chartText
 	opt.YAxis = []charts.YAxisOption{{
-		Min: new(0.0), LabelCount: 3, LabelFontStyle: charts.FontStyle{FontSize: chartText}, ValueFormatter: c.Format,
+		Min: new(0.0), Max: new(ceiling(highest)), LabelCount: 3, LabelFontStyle: charts.FontStyle{FontSize: chartText}, ValueFormatter: c.Format,
 	}}
-	if highest == 0 {
-		opt.YAxis[0].Max = new(1.0)
-	}
 	p := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: chartWidth, Height: chartHeight})
 	if err := p.LineChart(opt); err != nil {
 		return "", fmt.Errorf("draw %s: %w", c.Title, err)
@@ -104,6 +102,20 @@ func (c Chart) SVG() (template.HTML, error) {
 		return "", fmt.Errorf("draw %s: %w", c.Title, err)
 	}
 	return c.redraw(string(drawn))
+}
+
+// ceiling returns the least 1, 2 or 5 times a power of ten that is not less than a value; 1 for 0.
+func ceiling(v float64) float64 {
+	if v <= 0 {
+		return 1
+	}
+	power := math.Pow10(int(math.Floor(math.Log10(v))))
+	for _, digit := range []float64{1, 2, 5} {
+		if digit*power >= v {
+			return digit * power
+		}
+	}
+	return 10 * power
 }
 
 // redraw makes of the library's drawing one that the style sheet styles.
