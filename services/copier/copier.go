@@ -36,7 +36,8 @@ type Config struct {
 	Running bool
 	// Again compares what was copied in earlier runs once more.
 	Again bool
-	// State makes the state of a partition of the copy from its log, behind a gate that it leaves as it is.
+	// State makes the state of a partition of the copy from its log, behind a gate that it leaves as it is. It is
+	// called for several partitions at once.
 	State func(ctx context.Context, p eventlog.Partition, gate string) error
 	// Views, which may be nil, makes the views of the copy, after it was opened.
 	Views func(ctx context.Context) error
@@ -339,12 +340,7 @@ func (c *Copy) pass(ctx context.Context, until events.ID) error {
 	for _, t := range c.targets {
 		c.sum.Entries += t.cp.Entries
 	}
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, context.Canceled) {
-			return err
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := first(errs); err != nil {
 		return err
 	}
 	for _, s := range c.sources {

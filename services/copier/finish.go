@@ -2,8 +2,11 @@ package copier
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tasklog/tasklog/events"
@@ -72,16 +75,39 @@ func (c *Copy) prepare(ctx context.Context) error {
 		}
 	}
 	crashpoint.Hit(crashpoint.CopyBeforeState)
-	for _, t := range c.targets {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(c.targets))
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i, t := range c.targets {
 		if t.gate == "" {
 			continue
 		}
-		if err := c.cfg.State(ctx, t.part, t.gate); err != nil {
-			return err
-		}
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			if errs[i] = c.cfg.State(ctx, t.part, t.gate); errs[i] != nil {
+				stop() // the others need not go on
+			}
+		})
+	}
+	wg.Wait()
+	if err := first(errs); err != nil {
+		return err
 	}
 	crashpoint.Hit(crashpoint.CopyAfterState)
 	return nil
+}
+
+// first returns the first of some errors that says why the others came.
+func first(errs []error) error {
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // open opens the copy, and makes its views: decisions need none.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -140,19 +141,7 @@ func (p *program) copy(ctx context.Context, o copyOptions) error {
 	}
 	cfg := copier.Config{
 		Source: from, Target: to, Running: o.running, Again: o.verify, Progress: tell("copying"),
-		State: func(ctx context.Context, part eventlog.Partition, gate string) error {
-			how := rebuilder.Config{LeaseTTL: cmp.Or(terms.LeaseTTL, scheduler.DefaultConfig().LeaseTTL), Shut: true}
-			if show := tell("making the state"); show != nil {
-				total, err := target.Len(ctx, part)
-				if err != nil {
-					return err
-				}
-				done := int64(0)
-				how.Progress = func(read, _ int64) { done += read; show(done, total) }
-			}
-			_, err := rebuilder.Partition(ctx, target, part, gate, how)
-			return err
-		},
+		State: stateOf(target, cmp.Or(terms.LeaseTTL, scheduler.DefaultConfig().LeaseTTL), tell("making the state")),
 		Views: func(ctx context.Context) error {
 			_, err := projector.Rebuild(ctx, target, projector.Options{Progress: tell("making views")})
 			return err
@@ -169,6 +158,33 @@ func (p *program) copy(ctx context.Context, o copyOptions) error {
 		return err
 	}
 	return p.sayCopied(sum, cfg, len(target.Partitions()))
+}
+
+// stateOf returns what makes the state of a partition of a copy, and tells show, if there is one, how far all
+// of them are.
+func stateOf(log *eventlog.Log, ttl time.Duration, show func(done, total int64)) func(context.Context, eventlog.Partition, string) error {
+	var mu sync.Mutex
+	var done, total int64
+	return func(ctx context.Context, p eventlog.Partition, gate string) error {
+		cfg := rebuilder.Config{LeaseTTL: ttl, Shut: true}
+		if show != nil {
+			n, err := log.Len(ctx, p)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			total += n
+			mu.Unlock()
+			cfg.Progress = func(read, _ int64) {
+				mu.Lock()
+				defer mu.Unlock()
+				done += read
+				show(done, total)
+			}
+		}
+		_, err := rebuilder.Partition(ctx, log, p, gate, cfg)
+		return err
+	}
 }
 
 // place names a log to people.
