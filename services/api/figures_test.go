@@ -99,7 +99,7 @@ func TestTheNamesOfAQueueTellWhatHappenedToTheirTasks(t *testing.T) {
 	h.until("all is counted", func() bool {
 		got.Names = nil
 		parse(t, h.must(http.StatusOK, h.get("/api/queues/a%20b%2Fc/names")).body, &got)
-		return len(got.Names) == 2 && got.Names[1].Completed == 1
+		return len(got.Names) == 2 && got.Names[0].Requested+got.Names[1].Requested == 7 && got.Names[1].Completed == 1
 	})
 	if n := got.Names; got.Queue != "a b/c" || got.Since.IsZero() || n[0].TaskName != "n0" || n[0].Requested != 4 || n[1].Requested != 3 || n[1].Run.P50 < 2800 || n[1].Run.P50 > 3200 {
 		t.Errorf("%+v", got)
