@@ -47,7 +47,7 @@ func New() (*Pages, error) {
 		return nil, fmt.Errorf("parse the pages: %w", err)
 	}
 	p := &Pages{sets: map[string]*template.Template{}}
-	for _, page := range []Page{Overview{}, QueuePage{}, TasksPage{}, TaskPage{}, EventsPage{}, WorkersPage{}, NoticePage{}} {
+	for _, page := range []Page{Overview{}, QueuePage{}, TasksPage{}, TaskPage{}, EventsPage{}, WorkersPage{}, PastPage{}, NoticePage{}} {
 		set, err := shared.Clone()
 		if err == nil {
 			set, err = set.ParseFS(files, "templates/"+page.template()+".html")

@@ -53,8 +53,15 @@ func pages() []dashboard.Page {
 	return []dashboard.Page{
 		dashboard.Overview{},
 		dashboard.Overview{All: 1, Queues: []dashboard.Queue{{}}, Missed: 3, Workers: &dashboard.WorkersPage{}, System: &wire.System{Log: []wire.Partition{{Readers: []wire.Reader{{}}}}}},
+		dashboard.QueuePage{},
+		dashboard.QueuePage{Charts: week(), Queue: dashboard.Queue{Name: "q"}},
 		dashboard.TasksPage{},
-		dashboard.TasksPage{Tasks: []events.Task{{}}},
+		dashboard.TasksPage{Tasks: []events.Task{{}}, Search: &wire.Search{}},
+		dashboard.EventsPage{},
+		dashboard.WorkersPage{},
+		dashboard.WorkersPage{Workers: []wire.Worker{{}}},
+		dashboard.PastPage{},
+		dashboard.PastPage{Queues: []wire.Queue{{}}},
 		dashboard.TaskPage{},
 		dashboard.NoticePage{},
 	}

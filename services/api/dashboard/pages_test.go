@@ -107,6 +107,7 @@ var everyPage = []struct{ name, path string }{
 	{"task", "/admin/tasks/welcome%2F4711"},
 	{"events", "/admin/events"},
 	{"workers", "/admin/workers"},
+	{"past", "/admin/past"},
 	{"notice", "/admin/tasks/none"},
 }
 
@@ -208,6 +209,20 @@ func TestThePageSaysThatTheStreamIsLostAndRegainsIt(t *testing.T) {
 	h.sees("and tells what came", counts(events.StateCompleted, 1))
 	if !eval[bool](h, `window.same === true`) {
 		t.Error("the page was loaded again")
+	}
+}
+
+func TestTheSliderGoesBackThroughTheLog(t *testing.T) {
+	h := build(t, api.Config{})
+	h.history()
+	h.viewed()
+	h.open("/admin/past")
+	h.sees("the page is live", fresh)
+	h.sees("all has happened", holds("#live-queues th", "webhooks"))
+	eval[bool](h, `(s => { s.value = s.min; s.dispatchEvent(new Event("input", { bubbles: true })); return true; })(document.querySelector("input[type=range]"))`)
+	h.sees("at its left end there is the first queue alone", `document.querySelectorAll("#live-queues tbody tr").length === 1 && `+holds("#live-queues th", "mail"))
+	if !eval[bool](h, holds("#live-when", "This is the past")+` && location.search.startsWith("?at=")`) {
+		t.Error("the page does not say that this is the past, or its address does not")
 	}
 }
 
