@@ -29,7 +29,7 @@ func (a *API) overviewPage(c *gin.Context, b dashboard.Base) (dashboard.Page, er
 		return nil, unusable(err)
 	}
 	page := dashboard.Overview{
-		Base: b, Totals: queues.Counts{}, Missed: view.Missed(), Newest: view.Newest,
+		Base: b, Totals: queues.Counts{}, Missed: view.Missed(),
 		Ask: dashboard.QueueFilter{
 			Name: q.Get("queue"), Failing: q.Get("failing") != "", Sort: q.Get("sort"), Up: q.Get("order") == "up",
 		},

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/projections/queues"
@@ -23,7 +22,7 @@ type Queue struct {
 // rated is over how many whole minutes rates are told.
 const rated = 5
 
-// rates returns what happened in a minute, on average over the last ones.
+// rate returns what happened in a minute, on average over the last ones.
 func (q Queue) rate(of func(queues.Minute) int64) (sum float64) {
 	whole := q.Recent[:max(0, len(q.Recent)-1)]
 	for _, m := range whole[max(0, len(whole)-rated):] {
@@ -67,7 +66,6 @@ type Overview struct {
 	Ask     QueueFilter
 	Totals  queues.Counts // of all queues
 	Missed  int64         // entries removed from the log before they were counted
-	Newest  time.Time     // of the newest event that is counted; zero when there is none
 	Events  []Entry       // the newest ones
 	Workers *WorkersPage  // nil when they are not known
 	System  *wire.System  // nil when it is not known

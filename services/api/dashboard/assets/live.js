@@ -87,8 +87,7 @@ function morph(old, next) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    const ours = name === "open" || name === "data-here"; // what a person opened, and where the keyboard is
-    if (!ours && !next.hasAttribute(name)) old.removeAttribute(name);
+    if (name !== "open" && !next.hasAttribute(name)) old.removeAttribute(name); // what a person opened stays so
   }
   for (const { name, value } of next.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
