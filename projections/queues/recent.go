@@ -102,7 +102,7 @@ func (r *Recent) add(o Recent) {
 	r.advance(o.Last)
 	for i, m := range o.Minutes {
 		back := int(r.Last-o.Last) + len(o.Minutes) - 1 - i
-		if back >= Window {
+		if back >= Window || m == (Minute{}) { // else the sum would begin with minutes in which nothing happened
 			continue
 		}
 		for len(r.Minutes) <= back {

@@ -43,6 +43,11 @@ const overhead = 224
 
 func (d *document) size() int { return overhead + len(d.id) + len(d.text) + len(d.wrong) }
 
+// begin takes what was asked for.
+func (d *document) begin(r events.TaskRequested) {
+	d.label, d.text, d.whole = unique.Make(r.Label), text(d.id, r.Name, r.Payload), true
+}
+
 // Index is the tasks of one partition. Make one with New. Reading it is safe for many goroutines at once.
 type Index struct {
 	limit int
@@ -78,9 +83,9 @@ func (x *Index) Apply(e events.Event) {
 		x.leave(d)
 	}
 	x.bytes -= d.size()
-	if r, ok := e.Data.(events.TaskRequested); ok { // perhaps of another life: nothing of the one before stays
-		d.label, d.whole, d.wrong = unique.Make(r.Label), true, ""
-		d.text = text(d.id, r.Name, r.Payload)
+	if r, ok := e.Data.(events.TaskRequested); ok {
+		d.wrong = "" // of a life before
+		d.begin(r)
 	}
 	if s, ok := trouble(e.Data); ok {
 		d.wrong = s
@@ -118,8 +123,7 @@ func (x *Index) Before(e events.Event) {
 	}
 	x.bytes -= d.size()
 	if r, ok := e.Data.(events.TaskRequested); ok {
-		d.whole = true
-		d.text = text(d.id, r.Name, r.Payload)
+		d.begin(r)
 	}
 	if s, ok := trouble(e.Data); ok && d.wrong == "" {
 		d.wrong = s
