@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
@@ -244,11 +246,7 @@ const soon = time.Second
 func (c *Copy) catchUp(ctx context.Context) error {
 	for {
 		began := time.Now()
-		var now time.Time
-		err := eventlog.Persist(ctx, func() (err error) {
-			now, err = c.source.Now(ctx)
-			return err
-		})
+		now, err := c.now(ctx)
 		if err != nil {
 			return err
 		}
@@ -261,6 +259,27 @@ func (c *Copy) catchUp(ctx context.Context) error {
 			return c.count(ctx)
 		}
 	}
+}
+
+// now returns the clock that ids of the source are made by; where several servers hold it, the one that is behind.
+func (c *Copy) now(ctx context.Context) (earliest time.Time, err error) {
+	for _, s := range c.sources {
+		var clock *redis.TimeCmd
+		err := eventlog.Persist(ctx, func() error {
+			pipe := c.source.Conn().View.TxPipeline() // the clock is that of the server that holds the stream
+			clock = pipe.Time(ctx)
+			pipe.XLen(ctx, s.part.Events)
+			_, err := pipe.Exec(ctx)
+			return err
+		})
+		if err != nil {
+			return earliest, fmt.Errorf("ask partition %d of the source for its clock: %w", s.part.N, err)
+		}
+		if now := clock.Val(); earliest.IsZero() || now.Before(earliest) {
+			earliest = now
+		}
+	}
+	return earliest, nil
 }
 
 // count counts what the copy lacks and what runs.
