@@ -36,6 +36,15 @@ func holder(ctx context.Context, rdb redis.UniversalClient, key string) (*redis.
 	return rdb.(*redis.Client), nil // Connect makes no others
 }
 
+// Glance returns a pipeline for reads of one partition. In a cluster it is a transaction: what has no key, as TIME,
+// then goes to the server that holds the keys.
+func (c *Conn) Glance() redis.Pipeliner {
+	if _, ok := c.View.(*redis.ClusterClient); ok {
+		return c.Decide.TxPipeline()
+	}
+	return c.Decide.Pipeline()
+}
+
 // reload makes a cluster's client ask again which server holds what, whenever a server does not answer or says
 // that it does not hold it: by itself the client asks once a minute, and when it follows a redirection.
 type reload struct{ *redis.ClusterClient }

@@ -154,6 +154,15 @@ var deeds = []deed{
 		}
 		return func(h *hand) (any, error) { return nil, h.log.Adopt(h.Context(), h.p, "me", 0, entries) }
 	}},
+	{"grab", 0, func(d *hand) decision {
+		must(d.rdb.XGroupCreateMkStream(d.Context(), d.p.Due("q"), eventlog.Group, "0").Result())(d)
+		d.requested("a")
+		d.due("q")
+		return func(h *hand) (any, error) {
+			_, err := h.log.Grab(h.Context(), h.p, "w1", []string{"q"}, 1) // what a lost reply had is claimed
+			return nil, err
+		}
+	}},
 	{"forget", 0, func(d *hand) decision {
 		must(d.rdb.XGroupCreateMkStream(d.Context(), d.p.Due("q"), eventlog.Group, "0").Result())(d)
 		must(d.rdb.XGroupCreateConsumer(d.Context(), d.p.Due("q"), eventlog.Group, "w1").Result())(d)

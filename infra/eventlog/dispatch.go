@@ -66,16 +66,18 @@ func (l *Log) Take(ctx context.Context, p Partition, worker string, queues []str
 	case err != nil:
 		return nil, fmt.Errorf("take what is due: %w", err)
 	}
-	var taken []Dispatch
-	for _, stream := range cmd.Val() {
-		pair, _ := stream.([]any)
-		if len(pair) != 2 {
-			continue
+	return l.taken(p, cmd.Val()), nil
+}
+
+// taken decodes what a read of dispatch streams answers.
+func (l *Log) taken(p Partition, streams []any) (list []Dispatch) {
+	for _, stream := range streams {
+		if pair, _ := stream.([]any); len(pair) == 2 {
+			entries, _ := pair[1].([]any)
+			list = append(list, l.dispatches(strings.TrimPrefix(text(pair[0]), p.Due("")), entries)...)
 		}
-		list, _ := pair[1].([]any)
-		taken = append(taken, l.dispatches(strings.TrimPrefix(text(pair[0]), p.Due("")), list)...)
 	}
-	return taken, nil
+	return list
 }
 
 // Claim takes over entries of a queue that were delivered at least idle ago and not started since,

@@ -1,10 +1,6 @@
 package whatif
 
-import (
-	"cmp"
-	"container/heap"
-	"slices"
-)
+import "container/heap"
 
 // partition has what services/scheduler sees of one: its queues.
 type partition struct {
@@ -109,53 +105,23 @@ func (l *lane) take() *job {
 	return j
 }
 
-// serve hands what is due to those that wait for it, and has those look again that will see it then.
+// serve hands what is due to those that wait for it.
 func (l *lane) serve() {
 	for len(l.due) > 0 {
 		r := l.reader()
 		if r == nil {
-			break
+			return
 		}
 		r.served(l)
-	}
-	if len(l.due) == 0 {
-		return
-	}
-	for _, r := range l.part.reading {
-		if r.serves[l.place] {
-			r.look()
-		}
 	}
 }
 
 // reader returns the one that has waited for the longest for what is due in the queue.
 func (l *lane) reader() *reader {
 	for _, r := range l.part.reading {
-		if r.sees(l) {
+		if r.serves[l.place] {
 			return r
 		}
 	}
 	return nil
-}
-
-// expire ends the reads that have waited for a Turn, and begins the next ones.
-func (p *partition) expire() {
-	i := slices.IndexFunc(p.reading, func(r *reader) bool { return !r.whole() })
-	if i < 0 || p.reading[i].since+p.Turn > p.now {
-		return // that one began first
-	}
-	var over []*reader
-	p.reading = slices.DeleteFunc(p.reading, func(r *reader) bool {
-		if r.whole() || !r.expired() {
-			return false
-		}
-		over = append(over, r)
-		return true
-	})
-	slices.SortStableFunc(p.reading, func(a, b *reader) int { return cmp.Compare(a.since, b.since) })
-	for _, r := range over {
-		r.reading = false
-		r.pass(1)
-		r.read()
-	}
 }

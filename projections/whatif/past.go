@@ -84,11 +84,8 @@ func (p *Past) Begin() int64 { return p.zero }
 
 // Setup returns how things really were.
 func (p *Past) Setup() Setup {
-	return Setup{Workers: p.Workers, Policy: ByPriority, Speed: 1, Dispatch: p.Dispatch, Pickup: p.Pickup, Turn: sharedWait}
+	return Setup{Workers: p.Workers, Policy: ByPriority, Speed: 1, Dispatch: p.Dispatch, Pickup: p.Pickup}
 }
-
-// sharedWait is for how long a worker's read may wait that leaves queues out: that of services/worker.
-const sharedWait = 50 * time.Millisecond
 
 // at returns a time in ms as one since the beginning of the window.
 func (p *Past) at(ms int64) time.Duration { return time.Duration(ms-p.zero) * time.Millisecond }

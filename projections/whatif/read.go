@@ -1,9 +1,6 @@
 package whatif
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // hands are a worker.
 type hands struct {
@@ -23,13 +20,10 @@ type reader struct {
 	serves []bool  // by place of the lane
 	share  int     // of the slots
 	flying int     // of these, held
-	turn   int     // which lane comes next, when not all can be read at once
+	turn   int     // which lane comes first, when not all can have a slot
 
-	// While it waits for something to be due:
-	reading bool
-	free    int           // how many it looks for; so many lanes it looks at, from turn on, and in each Turn at the next ones
-	since   time.Duration // when that began
-	looks   bool          // again when that is over
+	reading bool // it waits for something to be due
+	free    int  // how many it looks for then
 }
 
 func newHands(s *simulation, w Worker) *hands {
@@ -112,27 +106,11 @@ func (r *reader) release() {
 	}
 	if !r.reading {
 		r.read()
-	} else {
-		r.look()
 	}
 }
-
-// some reports whether the reader looks at some of its lanes only.
-func (r *reader) some() bool { return r.free < len(r.lanes) }
 
 // each returns how many jobs it takes from each of them: COUNT is a limit for each stream.
 func (r *reader) each() int { return max(1, r.free/len(r.lanes)) }
-
-// whole reports whether it looks at all of its lanes: then it waits until it is served.
-func (r *reader) whole() bool { return !r.some() || r.Turn == 0 }
-
-// view returns how many lanes it looks at.
-func (r *reader) view() int {
-	if r.whole() {
-		return len(r.lanes)
-	}
-	return r.free
-}
 
 // read takes what is due as long as there are slots and something is seen; then it waits.
 func (r *reader) read() {
@@ -146,48 +124,18 @@ func (r *reader) read() {
 			return
 		}
 		took = false
-		first := r.turn
-		for i := range r.view() {
-			took = r.takeFrom(r.lanes[(first+i)%len(r.lanes)]) || took
+		first := 0
+		if r.free < len(r.lanes) {
+			first = r.turn
 		}
-		if took {
-			r.pass(1)
+		for i := range r.lanes {
+			if n := (first + i) % len(r.lanes); r.takeFrom(r.lanes[n]) {
+				took, r.turn = true, n+1
+			}
 		}
 	}
-	r.reading, r.since, r.looks = true, r.now, false
+	r.reading = true
 	r.part.reading = append(r.part.reading, r)
-	for _, l := range r.lanes {
-		if len(l.due) > 0 {
-			r.look()
-			break
-		}
-	}
-}
-
-// pass counts reads that are over: the next one begins with other lanes.
-func (r *reader) pass(reads int) {
-	if r.some() {
-		r.turn = (r.turn + reads*r.free) % len(r.lanes)
-	}
-}
-
-// ends returns when a read that waits since some time ends of itself: when its Turn is over, and Redis does something,
-// which it does at least at each tick.
-func (r *reader) ends(since time.Duration) time.Duration {
-	over := since + r.Turn
-	return (over + tick - 1) / tick * tick
-}
-
-// expired reports whether a read that waits is over: its Turn is. It counts the reads that were over before,
-// tick after tick, while nothing happened.
-func (r *reader) expired() bool {
-	if end := r.ends(r.since); end < r.now && !r.looks {
-		every := r.ends(0)
-		reads := int((r.now-1-end)/every) + 1
-		r.pass(reads)
-		r.since = end + time.Duration(reads-1)*every
-	}
-	return r.since+r.Turn <= r.now
 }
 
 // takeFrom takes what is due in a lane, and reports whether there was anything.
@@ -206,21 +154,9 @@ func (r *reader) takeFrom(l *lane) (took bool) {
 	return took
 }
 
-// sees reports whether a reader that waits will be given what becomes due in a lane now.
-func (r *reader) sees(l *lane) bool {
-	if !r.serves[l.place] {
-		return false
-	}
-	if r.whole() {
-		return true
-	}
-	return (slices.Index(r.lanes, l)-r.turn+len(r.lanes))%len(r.lanes) < r.free
-}
-
 // served ends the wait: something became due in a lane.
 func (r *reader) served(l *lane) {
 	r.stop()
-	r.pass(1)
 	r.takeFrom(l)
 	r.read()
 }
@@ -231,14 +167,4 @@ func (r *reader) stop() {
 		r.reading = false
 		r.part.reading = slices.DeleteFunc(r.part.reading, func(o *reader) bool { return o == r })
 	}
-}
-
-// look has a reader that waits look again when it would, which matters only when there is something to see or more
-// slots are free.
-func (r *reader) look() {
-	if r.whole() || r.looks {
-		return
-	}
-	r.looks = true
-	r.plan(r.ends(r.since), func() {}) // each entry of the agenda has expire called
 }

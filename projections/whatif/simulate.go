@@ -11,9 +11,6 @@ import (
 // infra/eventlog.
 const maxItems = 200
 
-// tick is how often Redis looks at reads that wait too long when nothing else happens: ten times a second, its hz.
-const tick = 100 * time.Millisecond
-
 // Simulate returns what would have happened under a setup, attempt by attempt in the order of Attempts.
 func (p *Past) Simulate(setup Setup) []Attempt {
 	s := newSimulation(p, setup)
@@ -21,9 +18,6 @@ func (p *Past) Simulate(setup Setup) []Attempt {
 	for len(s.agenda) > 0 {
 		e := heap.Pop(&s.agenda).(entry)
 		s.now = e.at
-		for _, p := range s.parts {
-			p.expire()
-		}
 		e.do()
 	}
 	return s.out

@@ -82,7 +82,4 @@ type Setup struct {
 	// Dispatch is the time from when a task could run until the scheduler makes it due; Pickup that from when
 	// it is due, and a slot is free, until it runs.
 	Dispatch, Pickup time.Duration
-	// Turn is for how long a worker with fewer free slots than queues looks at some of them, before it looks
-	// at the next ones. Zero: it always sees all.
-	Turn time.Duration
 }

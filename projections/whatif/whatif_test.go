@@ -288,16 +288,12 @@ func TestAWorkerThatServesAQueueTakesNothingElse(t *testing.T) {
 	}
 }
 
-func TestAWorkerWithFewSlotsLooksAtQueuesInTurn(t *testing.T) {
-	w := log(job{at: 0, queue: "a", runs: []int64{10}}, job{at: 0, queue: "a", runs: []int64{10}})
-	setup := ideal(1, 1)
-	setup.Turn = 50 * time.Millisecond
-	// It begins with "a", looks at "default" next, for 50 ms, and until something happens in Redis: at the next tick.
-	same(t, w.past(0, 0).Simulate(setup), 0, 100)
-	w.job(job{at: 70, queue: "default", runs: []int64{5}})
-	same(t, w.past(0, 0).Simulate(setup), 0, 70, 80)
-	setup.Workers[0].Slots = 2 // as many as queues: it looks at all
-	same(t, w.past(0, 0).Simulate(setup), 0, 0, 70)
+func TestAWorkerWithFewSlotsTakesFromQueuesInTurn(t *testing.T) {
+	w := log(
+		job{at: 0, queue: "a", runs: []int64{10}}, job{at: 0, queue: "a", runs: []int64{10}}, job{at: 0, queue: "a", runs: []int64{10}},
+		job{at: 5, queue: "b", runs: []int64{10}},
+	)
+	same(t, w.past(0, 0).Simulate(ideal(1, 1)), 0, 10, 30, 20) // "b" does not wait until "a" is empty
 }
 
 // TestAWorkerSharesItsSlotsAmongPartitions: each has a scheduler and a log of its own.

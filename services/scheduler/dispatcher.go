@@ -202,7 +202,7 @@ func (d *dispatcher) refused(ctx context.Context, process, queue string, err err
 
 // look reads in one round trip what there is to do.
 func (d *dispatcher) look(ctx context.Context) (sight, error) {
-	pipe := d.log.Conn().Decide.TxPipeline() // the clock is that of the server that holds the rest
+	pipe := d.log.Conn().Glance()
 	asked := time.Now()
 	clock := pipe.Time(ctx)
 	limit := asked.Add(d.offset + 5*time.Millisecond).UnixMilli() // the script asks the clock itself

@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	queuesAge  = 2 * time.Second       // how old our knowledge of queues may be
-	sharedWait = 50 * time.Millisecond // how long a read may wait that leaves queues out
-	claimEvery = 2 * time.Second       // between two looks for entries that nobody started
-	claimIdle  = 3 * time.Second       // an entry is started, or given back, sooner than this
-	claimRest  = time.Minute           // between two such looks while nothing happens
+	queuesAge  = 2 * time.Second        // how old our knowledge of queues may be
+	greetWait  = 100 * time.Millisecond // how long a queue waits that comes up while another one does
+	claimEvery = 2 * time.Second        // between two looks for entries that nobody started
+	claimIdle  = 3 * time.Second        // an entry is started, or given back, sooner than this
+	claimRest  = time.Minute            // between two such looks while nothing happens
 )
 
 // subscriber is a message.Subscriber of everything that is due: a reader for each partition.
@@ -91,7 +91,7 @@ type reader struct {
 	newcomers chan string // queues that just came up
 
 	// Of read alone.
-	turn      int               // which queues come next, when not all can be read at once
+	turn      int               // which queue comes first, when there are fewer slots
 	claimedAt time.Time         // when it last looked for unstarted entries
 	passedAt  time.Time         // when it last had looked at all of them
 	end       events.ID         // of the log
@@ -139,13 +139,19 @@ func (r *reader) readOnce(ctx context.Context, out chan<- *message.Message) erro
 	if free == 0 {
 		return nil
 	}
-	// COUNT is a limit for each stream: with fewer slots than queues, these take turns.
-	wait := eventlog.MaxBlock
+	// COUNT is a limit for each stream: with fewer slots than queues, what is due now is taken in turn. When nothing
+	// is, a read of all of them ends with the first entry that comes; only what comes before the wait has begun
+	// may be more than there are slots for, and waits here.
 	if free < len(queues) {
-		queues, wait = rotated(queues, r.turn, free), sharedWait
-		r.turn += free
+		taken, err := r.log.Grab(ctx, r.part, r.cfg.ID, rotated(queues, r.turn), free)
+		if n := len(taken); n > 0 {
+			r.turn = slices.Index(queues, taken[n-1].Queue) + 1
+		}
+		if r.took(ctx, out, taken, err); err != nil || len(taken) > 0 {
+			return err
+		}
 	}
-	return r.take(ctx, out, queues, free/len(queues), wait)
+	return r.take(ctx, out, queues, max(1, free/len(queues)), eventlog.MaxBlock)
 }
 
 // free waits until there is a slot and returns how many there are, or none when ctx ended.
@@ -162,6 +168,12 @@ func (r *reader) free(ctx context.Context) int {
 // take reads at most n entries from each queue.
 func (r *reader) take(ctx context.Context, out chan<- *message.Message, queues []string, n int, wait time.Duration) error {
 	taken, err := r.log.Take(ctx, r.part, r.cfg.ID, queues, n, wait)
+	r.took(ctx, out, taken, err)
+	return err
+}
+
+// took delivers what a read returned.
+func (r *reader) took(ctx context.Context, out chan<- *message.Message, taken []eventlog.Dispatch, err error) {
 	if len(taken) > 0 {
 		crashpoint.Hit(crashpoint.WorkerAfterTake)
 	}
@@ -171,7 +183,6 @@ func (r *reader) take(ctx context.Context, out chan<- *message.Message, queues [
 	if errors.Is(err, eventlog.ErrNoGroup) {
 		r.forget()
 	}
-	return err
 }
 
 // claim takes over entries that were delivered and not started: by workers that died, or by this one
@@ -222,13 +233,10 @@ func (r *reader) flies(f flight) bool {
 	return r.flying[f]
 }
 
-// rotated returns n of list, from a place on that moves.
-func rotated(list []string, turn, n int) []string {
-	some := make([]string, n)
-	for i := range some {
-		some[i] = list[(turn+i)%len(list)]
-	}
-	return some
+// rotated returns list from a place on that moves.
+func rotated(list []string, turn int) []string {
+	turn %= len(list)
+	return append(slices.Clone(list[turn:]), list[:turn]...)
 }
 
 // queues returns those to serve, at least one. Each has its group.
@@ -303,23 +311,47 @@ func (s *subscriber) look(channel, queue string) {
 
 // greet serves queues that come up until read, which may be waiting for others, knows them.
 func (r *reader) greet(ctx context.Context, out chan<- *message.Message) {
-	for {
-		var queue string
-		select {
-		case <-ctx.Done():
-			return
-		case queue = <-r.newcomers:
+	var fresh []string
+	for ctx.Err() == nil {
+		if len(fresh) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case queue := <-r.newcomers:
+				fresh = append(fresh, queue)
+			}
 		}
-		for ctx.Err() == nil && !r.serves(queue) {
-			err := r.group(ctx, queue)
-			if err == nil { // it may take one more than there are slots for: that one waits
-				err = r.take(ctx, out, []string{queue}, 1, queuesAge/4)
+		for more := true; more; {
+			select {
+			case queue := <-r.newcomers:
+				fresh = append(fresh, queue)
+			default:
+				more = false
 			}
-			if err != nil {
-				r.failed(ctx, 0, err)
-			}
+		}
+		slices.Sort(fresh)
+		fresh = slices.DeleteFunc(slices.Compact(fresh), r.serves)
+		if err := r.meet(ctx, out, fresh); err != nil {
+			r.failed(ctx, 0, err)
 		}
 	}
+}
+
+// meet takes what is due in queues that read does not know, and has it learn of them. It may take more than there
+// are slots for: that waits.
+func (r *reader) meet(ctx context.Context, out chan<- *message.Message, fresh []string) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	for _, queue := range fresh {
+		if err := r.group(ctx, queue); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	r.knownAt = time.Time{}
+	r.mu.Unlock()
+	return r.take(ctx, out, fresh, 1, greetWait)
 }
 
 func (r *reader) serves(queue string) bool {
