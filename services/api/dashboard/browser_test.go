@@ -109,12 +109,12 @@ func build(t *testing.T, cfg api.Config) *house {
 	w.HandleAny(func(ctx context.Context, task worker.Task[json.RawMessage]) (any, error) {
 		switch task.Name {
 		case "fail":
-			return nil, errors.New("connect ECONNREFUSED 10.0.0.7:587\n    at sendMail (mail.js:42:11)" + hostile)
+			return nil, errors.New("connect ECONNREFUSED 10.0.0.7:587\n    at sendMail (mail.js:42:11)" + added())
 		case "hang":
 			<-ctx.Done()
 			return nil, context.Cause(ctx)
 		}
-		return map[string]string{"said": "done" + hostile}, nil
+		return map[string]string{"said": "done" + added()}, nil
 	})
 	p, err := projector.New(h.log, projector.Config{}, quiet, nil)
 	if err != nil {
@@ -293,16 +293,26 @@ func (h *house) until(what string, holds func() bool) {
 	}
 }
 
-// shoot writes a picture of the page where TASKLOG_SCREENSHOTS names a folder.
+// pictures is the folder for pictures of the pages, if some are wanted. These are for people, and show nothing hostile.
+var pictures = os.Getenv("TASKLOG_SCREENSHOTS")
+
+// added is what every error and result ends with.
+func added() string {
+	if pictures != "" {
+		return ""
+	}
+	return hostile
+}
+
+// shoot writes a picture of the page.
 func (h *house) shoot(name string) {
 	h.Helper()
-	folder := os.Getenv("TASKLOG_SCREENSHOTS")
-	if folder == "" {
+	if pictures == "" {
 		return
 	}
 	png, err := chromedp.Run(h.tab, chromedp.CaptureScreenshot())
 	if err == nil {
-		err = os.WriteFile(filepath.Join(folder, name+".png"), png, 0o644)
+		err = os.WriteFile(filepath.Join(pictures, name+".png"), png, 0o644)
 	}
 	if err != nil {
 		h.Fatal(err)
