@@ -177,6 +177,7 @@ func TestTheTableOfTheAPIHasEveryRoute(t *testing.T) {
 	}
 	slices.Sort(have)
 	slices.Sort(want)
+	have = slices.Compact(have) // a route may have a row for each thing that it can do
 	if !slices.Equal(have, want) || len(want) < 10 {
 		t.Errorf("the table has\n%s\nwant\n%s", strings.Join(have, "\n"), strings.Join(want, "\n"))
 	}

@@ -187,7 +187,7 @@ func TestWhatIsAnsweredBeforeItsContextEndsIsTold(t *testing.T) {
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		defer stop()
-		for must(log.Len(t.Context(), h.p))(h) == 0 {
+		for must(log.Len(t.Context(), h.p))(h) < int64(len(rs)/10) { // by then some were answered
 			continue
 		}
 	})
