@@ -154,6 +154,9 @@ func (c *Copy) begin(ctx context.Context) error {
 		}
 		c.targets, gates = append(c.targets, t), append(gates, gate)
 	}
+	if c.complete() && c.cfg.Mode == Follow {
+		return ErrFinished
+	}
 	for i, t := range c.targets {
 		if t.done && gates[i] == "" {
 			continue // it is open

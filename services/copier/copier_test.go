@@ -168,3 +168,25 @@ func TestOfTwoCopiesAtOnceTheLaterOneGoesOn(t *testing.T) {
 	same(t, source, target)
 	proved(t, target)
 }
+
+func TestACopyThatWasMovedOnIsNotOpenedAgain(t *testing.T) {
+	url := testredis.Start(t).URL()
+	a, b, c := open(t, url, "a", 1), open(t, url, "b", 2), open(t, url, "c", 1)
+	write(t, a, still(history(1, 200)))
+	run := func(from, to *eventlog.Log, mode copier.Mode) error {
+		_, err := copier.Run(t.Context(), from, to, config(mode, to))
+		return err
+	}
+	must(t, run(a, b, copier.Move))
+	must(t, run(b, c, copier.Move))
+	gate, err := b.Gate(t.Context(), b.Partitions()[0])
+	must(t, err)
+	for _, mode := range []copier.Mode{copier.Follow, copier.Move, copier.Clone} {
+		if err := run(a, b, mode); !errors.Is(err, copier.ErrFinished) {
+			t.Errorf("mode %d: %v", mode, err)
+		}
+		if now, err := b.Gate(t.Context(), b.Partitions()[0]); err != nil || now != gate {
+			t.Errorf("mode %d: the gate that said %q says %q, %v", mode, gate, now, err)
+		}
+	}
+}

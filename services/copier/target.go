@@ -95,6 +95,8 @@ func (c *Copy) look(ctx context.Context, p eventlog.Partition) (t *target, gate 
 		}
 	}
 	switch {
+	case t.done && gate != "" && kindOf(gate) != copying:
+		return nil, "", errors.Join(ErrFinished, refusal(gate)) // it has a life of its own, and is shut for that
 	case t.done:
 	case gate == "":
 		return nil, "", refuse("somebody opened it before it was finished")
