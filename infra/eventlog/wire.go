@@ -60,7 +60,7 @@ type wire struct {
 // length reads the length of an array ('*') or of a string ('$').
 func (w *wire) length(kind byte) int {
 	line, rest, found := strings.Cut(w.rest, "\r\n")
-	if !found || line[0] != kind {
+	if !found || line == "" || line[0] != kind {
 		return w.fail()
 	}
 	n, err := strconv.Atoi(line[1:])

@@ -49,7 +49,7 @@ func (a *API) eventsPage(c *gin.Context, b dashboard.Base) (dashboard.Page, erro
 		return nil, err
 	}
 	for i, e := range read {
-		if page.Looked = i + 1; page.Matches(e.Event) {
+		if page.Looked = i + 1; e.Data != nil && page.Matches(e.Event) {
 			if err := show(&e); err != nil {
 				return nil, err
 			}
@@ -89,9 +89,10 @@ func (a *API) piece(ctx context.Context, forward bool, at events.ID, n int) ([]d
 			return nil, err
 		}
 		for _, e := range read {
-			if e.Err == nil { // whoever follows the log counts the others
-				all = append(all, dashboard.Entry{Event: e.Event, Part: p.N, Stream: p.Events, After: -1})
+			if e.Err != nil { // it has a place and no data; whoever follows the log counts it
+				e.Data = nil
 			}
+			all = append(all, dashboard.Entry{Event: e.Event, Part: p.N, Stream: p.Events, After: -1})
 		}
 	}
 	slices.SortStableFunc(all, func(x, y dashboard.Entry) int {

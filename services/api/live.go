@@ -20,6 +20,8 @@ const (
 	liveEvery = 500 * time.Millisecond
 	// liveBeat is the most: what no event tells, such as an age or a worker that came, is not older.
 	liveBeat = 5 * time.Second
+	// liveRest is the least time after an update that failed: what failed may be costly.
+	liveRest = 2 * time.Second
 )
 
 // wantsStream reports whether a page is asked for as a stream of its live parts: by its own address, so
@@ -33,7 +35,7 @@ func wantsStream(c *gin.Context) bool {
 //
 //	event: parts    data: {"now": ms of Redis' clock, "parts": {id: HTML of the element}}
 //	event: trouble  data: {"reason": why there is no update}
-func (a *API) live(c *gin.Context, read reader) {
+func (a *API) live(c *gin.Context, read reader, still bool) {
 	leave, err := a.admitStream()
 	if err != nil {
 		a.fail(c, err)
@@ -43,7 +45,7 @@ func (a *API) live(c *gin.Context, read reader) {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
 	defer context.AfterFunc(a.closing, cancel)() // a stream ends with the service
-	l := &livePage{sse: newSSE(c.Writer), api: a, c: c, request: c.Request, read: read, sent: map[string]string{}}
+	l := &livePage{sse: newSSE(c.Writer), api: a, c: c, request: c.Request, read: read, still: still, sent: map[string]string{}}
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil && l.update(ctx) == nil {
@@ -61,6 +63,7 @@ type livePage struct {
 	c       *gin.Context
 	request *http.Request
 	read    reader
+	still   bool              // what it shows does not change: it is read once
 	sent    map[string]string // by id of the part
 	seen    []events.ID       // by partition: the checkpoint of the views when the page was read last
 	at      time.Time         // when that was
@@ -71,8 +74,11 @@ type livePage struct {
 func (l *livePage) update(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	if l.trouble && time.Since(l.at) < liveRest {
+		return nil
+	}
 	moved, err := l.moved(ctx)
-	if err == nil && !moved && !l.trouble && time.Since(l.at) < liveBeat {
+	if err == nil && (!moved || l.still && len(l.sent) > 0) && !l.trouble && time.Since(l.at) < liveBeat {
 		return nil
 	}
 	l.at = time.Now()
@@ -112,6 +118,11 @@ func (l *livePage) moved(ctx context.Context) (bool, error) {
 // changes reads the page and returns the message of its parts that are not those that were sent.
 func (l *livePage) changes(ctx context.Context) (any, error) {
 	l.c.Request = l.request.WithContext(ctx)
+	changed := map[string]string{}
+	if l.still && len(l.sent) > 0 {
+		now, err := l.api.log.Now(ctx)
+		return liveParts{now.UnixMilli(), changed}, err
+	}
 	now, page, err := l.api.look(l.c, l.read)
 	if err != nil {
 		return nil, err
@@ -120,14 +131,16 @@ func (l *livePage) changes(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render the live parts of %s: %w", l.c.FullPath(), err)
 	}
-	changed := map[string]string{}
 	for _, p := range parts {
 		if l.sent[p.ID] != p.HTML {
 			changed[p.ID], l.sent[p.ID] = p.HTML, p.HTML
 		}
 	}
-	return struct {
-		Now   int64             `json:"now"`
-		Parts map[string]string `json:"parts"`
-	}{now.UnixMilli(), changed}, nil
+	return liveParts{now.UnixMilli(), changed}, nil
+}
+
+// liveParts is a message of what changed.
+type liveParts struct {
+	Now   int64             `json:"now"`   // ms of Redis' clock
+	Parts map[string]string `json:"parts"` // id → HTML of the element
 }

@@ -47,6 +47,7 @@ func (a *API) overviewPage(c *gin.Context, b dashboard.Base) (dashboard.Page, er
 	if page.Events, err = a.piece(ctx, false, events.MaxID, newestShown); err != nil {
 		return nil, err
 	}
+	page.Events = slices.DeleteFunc(page.Events, func(e dashboard.Entry) bool { return e.Data == nil })
 	page.Events = page.Events[:min(newestShown, len(page.Events))]
 	workers, _, err := a.workers(ctx)
 	if err != nil {

@@ -18,10 +18,15 @@ type reader func(c *gin.Context, b dashboard.Base) (dashboard.Page, error)
 
 // page serves a page, or the stream of its live parts. A page is read in full and rendered in full before
 // the first byte of it is sent.
-func (a *API) page(read reader) gin.HandlerFunc {
+func (a *API) page(read reader) gin.HandlerFunc { return a.serve(read, false) }
+
+// stillPage serves a page whose live parts do not change.
+func (a *API) stillPage(read reader) gin.HandlerFunc { return a.serve(read, true) }
+
+func (a *API) serve(read reader, still bool) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if wantsStream(c) {
-			a.live(c, read)
+			a.live(c, read, still)
 			return
 		}
 		ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)

@@ -38,27 +38,36 @@ type remembered struct {
 
 func newMemory() *memory { return &memory{turn: make(chan struct{}, 1)} }
 
-// get returns the view as of an instant, and has it made when it is not there.
-func (m *memory) get(ctx context.Context, until events.ID, keep bool, make func() (*asof.View, error)) (*asof.View, error) {
+// take waits for the turn of who asks; done ends it.
+func (m *memory) take(ctx context.Context) (done func(), err error) {
 	select {
 	case m.turn <- struct{}{}:
-		defer func() { <-m.turn }()
+		return func() { <-m.turn }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// get returns the view as of an instant, and has it made when it is not there.
+func (m *memory) get(ctx context.Context, until events.ID, keep bool, make func() (*asof.View, error)) (*asof.View, error) {
+	done, err := m.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	for _, r := range m.list {
 		if r.until == until {
 			return r.view, nil
 		}
 	}
 	v, err := make()
-	if err != nil || !keep {
+	if err != nil || !keep || v.Len() > rememberedTasks {
 		return v, err
 	}
 	m.list = append([]remembered{{until, v}}, m.list...)
 	tasks := 0
 	for i, r := range m.list {
-		if tasks += r.view.Len(); i == rememberedViews || i > 0 && tasks > rememberedTasks {
+		if tasks += r.view.Len(); i == rememberedViews || tasks > rememberedTasks {
 			m.list = m.list[:i]
 			break
 		}
@@ -168,7 +177,13 @@ func (a *API) listTasksAt(c *gin.Context, at *moment, q taskQuery) {
 
 // taskAt serves GET /api/tasks/:id?at=.
 func (a *API) taskAt(c *gin.Context, at *moment) {
+	done, err := a.memory.take(c.Request.Context()) // it may have to make a view, too
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
 	t, entries, err := a.past.Task(c.Request.Context(), param(c, "id"), at.ID, false)
+	done()
 	if err != nil {
 		a.fail(c, err)
 		return

@@ -40,7 +40,7 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 	get(pages, "/admin/tasks/:id", a.page(a.taskPage))
 	get(pages, "/admin/events", a.page(a.eventsPage))
 	get(pages, "/admin/workers", a.page(a.workersPage))
-	get(pages, "/admin/past", a.page(a.pastPage))
+	get(pages, "/admin/past", a.stillPage(a.pastPage))
 	read := r.Group("", a.allow(tokens.Read), deadline)
 	get(read, "/api/tasks", a.listTasks)
 	get(read, "/api/tasks/:id", a.task)

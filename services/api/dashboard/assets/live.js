@@ -18,6 +18,11 @@ function fresh(now) {
     freshness.textContent = "live";
   }
   tell(now - since.getTime());
+  listen();
+}
+
+// listen takes a server that says nothing for too long for gone.
+function listen() {
   clearTimeout(silence);
   silence = setTimeout(() => { lost("the server is silent"); follow(); }, patience);
 }
@@ -43,7 +48,7 @@ export function follow() {
   });
   source.addEventListener("trouble", (e) => {
     if (mine !== source) return;
-    clearTimeout(silence);
+    listen();
     lost(JSON.parse(e.data).reason);
   });
   source.addEventListener("error", () => {
