@@ -5,12 +5,12 @@ import (
 	"context"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/past"
+	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/projections/asof"
 	"github.com/tasklog/tasklog/projections/simulation"
 )
@@ -20,21 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // write puts events into the log as they are, past every check.
 func write(t *testing.T, log *eventlog.Log, p eventlog.Partition, list []events.Event) {
 	t.Helper()
-	_, err := log.Conn().View.Pipelined(t.Context(), func(pipe redis.Pipeliner) error {
-		for _, e := range list {
-			typ, version, data, err := events.Encode(e.Data)
-			if err != nil {
-				return err
-			}
-			pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: p.Events, ID: e.ID.String(), Values: []any{
-				events.FieldType, string(typ), events.FieldTask, e.Task, events.FieldVersion, version, events.FieldData, data,
-			}})
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testredis.Write(t, log, p, list...)
 }
 
 // history makes up a history and writes it into a partition.

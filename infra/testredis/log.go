@@ -1,8 +1,13 @@
 package testredis
 
 import (
+	"context"
+	"slices"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
 
@@ -29,4 +34,27 @@ func Open(t testing.TB, url string, partitions int) *eventlog.Log {
 		t.Fatal(err)
 	}
 	return log
+}
+
+// Write puts events into a partition as they are, past every check.
+func Write(t testing.TB, log *eventlog.Log, p eventlog.Partition, list ...events.Event) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	for chunk := range slices.Chunk(list, 1000) {
+		_, err := log.Conn().View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for _, e := range chunk {
+				typ, version, data, err := events.Encode(e.Data)
+				if err != nil {
+					return err
+				}
+				pipe.XAdd(ctx, &redis.XAddArgs{Stream: p.Events, ID: e.ID.String(), Values: []any{
+					events.FieldType, string(typ), events.FieldTask, e.Task, events.FieldVersion, version, events.FieldData, data,
+				}})
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/projections/simulation"
 	"github.com/tasklog/tasklog/services/copier"
 	"github.com/tasklog/tasklog/services/projector"
@@ -40,29 +41,12 @@ func open(t testing.TB, url, prefix string, partitions int) *eventlog.Log {
 	return log
 }
 
-// write appends a history to a log: tasks where they live, queues everywhere. Then it adds entries that are no
-// events, and events that lie where they do not belong.
+// write appends a history to a log: tasks where they live, queues everywhere.
 func write(t testing.TB, log *eventlog.Log, list []events.Event) {
 	t.Helper()
-	ctx, parts := t.Context(), log.Partitions()
-	_, err := log.Conn().View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for _, e := range list {
-			typ, v, data, err := events.Encode(e.Data)
-			if err != nil {
-				return err
-			}
-			to := parts
-			if e.Task != "" {
-				to = []eventlog.Partition{log.Of(e.Task)}
-			}
-			for _, p := range to {
-				pipe.XAdd(ctx, &redis.XAddArgs{Stream: p.Events, ID: e.ID.String(), Values: []any{"type", string(typ), "task", e.Task, "v", v, "data", data}})
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, p := range log.Partitions() {
+		theirs := slices.DeleteFunc(slices.Clone(list), func(e events.Event) bool { return e.Task != "" && log.Of(e.Task).N != p.N })
+		testredis.Write(t, log, p, theirs...)
 	}
 }
 

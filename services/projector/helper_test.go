@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/tasklog/tasklog/events"
@@ -34,7 +33,12 @@ func open(t testing.TB, url string, partitions int) *eventlog.Log {
 // run runs a projector until stop is called, or the test ends.
 func run(t testing.TB, log *eventlog.Log, logger *slog.Logger, reg prometheus.Registerer) (stop func()) {
 	t.Helper()
-	p, err := projector.New(log, projector.Config{}, logger, reg)
+	return runWith(t, log, projector.Config{}, logger, reg)
+}
+
+func runWith(t testing.TB, log *eventlog.Log, cfg projector.Config, logger *slog.Logger, reg prometheus.Registerer) (stop func()) {
+	t.Helper()
+	p, err := projector.New(log, cfg, logger, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,22 +59,18 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // write puts events into the log as they are, past every check.
 func write(t testing.TB, log *eventlog.Log, p eventlog.Partition, list []events.Event) {
 	t.Helper()
-	for chunk := range slices.Chunk(list, 1000) {
-		_, err := log.Conn().View.Pipelined(context.Background(), func(pipe redis.Pipeliner) error {
-			for _, e := range chunk {
-				typ, version, data, err := events.Encode(e.Data)
-				if err != nil {
-					return err
-				}
-				pipe.XAdd(context.Background(), &redis.XAddArgs{Stream: p.Events, ID: e.ID.String(), Values: []any{
-					events.FieldType, string(typ), events.FieldTask, e.Task, events.FieldVersion, version, events.FieldData, data,
-				}})
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+	testredis.Write(t, log, p, list...)
+}
+
+// asMadeAgain fails the test unless the stored views are those that the log gives.
+func asMadeAgain(t *testing.T, log *eventlog.Log, p eventlog.Partition) {
+	t.Helper()
+	got := dump(t, log, p)
+	if _, err := projector.Rebuild(t.Context(), log, projector.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := dump(t, log, p); got != want {
+		t.Error(differ(got, want))
 	}
 }
 

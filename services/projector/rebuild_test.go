@@ -103,13 +103,7 @@ func TestARebuildKeepsUpWithALogThatGrowsAndStopsNobody(t *testing.T) {
 	}
 	wg.Wait()
 	caughtUp(t, log, p)
-	got := dump(t, log, p)
-	if _, err := projector.Rebuild(t.Context(), log, projector.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if want := dump(t, log, p); got != want {
-		t.Error(differ(got, want))
-	}
+	asMadeAgain(t, log, p)
 }
 
 func TestOneViewIsMadeAgainWhereTheOthersStand(t *testing.T) {
@@ -138,13 +132,7 @@ func TestOneViewIsMadeAgainWhereTheOthersStand(t *testing.T) {
 	}
 	run(t, log, quiet(), nil)
 	caughtUp(t, log, p)
-	got := dump(t, log, p)
-	if _, err := projector.Rebuild(t.Context(), log, projector.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if want := dump(t, log, p); got != want {
-		t.Error(differ(got, want))
-	}
+	asMadeAgain(t, log, p)
 }
 
 func TestOneViewAloneIsRefusedWhereItWouldNotFitTheOthers(t *testing.T) {

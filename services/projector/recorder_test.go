@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,20 +24,7 @@ var often = projector.Config{SnapshotEvery: 100, SnapshotRatio: 1}
 // record runs a projector until stop is called, or the test ends.
 func record(t *testing.T, log *eventlog.Log, cfg projector.Config, logger *slog.Logger) (stop func()) {
 	t.Helper()
-	p, err := projector.New(log, cfg, logger, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := p.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	stop = func() { cancel(); wg.Wait() }
-	t.Cleanup(stop)
-	return stop
+	return runWith(t, log, cfg, logger, nil)
 }
 
 // recorded waits until there are n snapshots, and returns them, the newest first.

@@ -4,21 +4,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/services/verifier"
 )
 
 // write puts an event into the log as it is.
-func (h *house) write(e events.Event) {
-	h.Helper()
-	typ, version, data, err := events.Encode(e.Data)
-	h.must(err)
-	h.must(h.log.Conn().View.XAdd(h.Context(), &redis.XAddArgs{Stream: h.p.Events, ID: e.ID.String(), Values: []any{
-		events.FieldType, string(typ), events.FieldTask, e.Task, events.FieldVersion, version, events.FieldData, data,
-	}}).Err())
-}
+func (h *house) write(e events.Event) { h.Helper(); testredis.Write(h, h.log, h.p, e) }
 
 func TestTheRowOfATaskThatEndedLongAgoMayBeGone(t *testing.T) {
 	each(t, func(h *house) {

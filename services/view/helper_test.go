@@ -5,10 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/tasklog/tasklog/events"
@@ -121,20 +121,9 @@ func (h *house) end(k kept) error {
 // write puts events into the log, past every check.
 func (h *house) write(list []events.Event) {
 	h.Helper()
-	_, err := h.log.Conn().View.Pipelined(h.Context(), func(pipe redis.Pipeliner) error {
-		for _, e := range list {
-			typ, version, data, err := events.Encode(e.Data)
-			if err != nil {
-				return err
-			}
-			pipe.XAdd(h.Context(), &redis.XAddArgs{Stream: h.log.Of(e.Task).Events, ID: e.ID.String(), Values: []any{
-				events.FieldType, string(typ), events.FieldTask, e.Task, events.FieldVersion, version, events.FieldData, data,
-			}})
-		}
-		return nil
-	})
-	if err != nil {
-		h.Fatal(err)
+	for _, p := range h.log.Partitions() {
+		theirs := slices.DeleteFunc(slices.Clone(list), func(e events.Event) bool { return h.log.Of(e.Task).N != p.N })
+		testredis.Write(h, h.log, p, theirs...)
 	}
 }
 

@@ -42,16 +42,7 @@ func (h *house) project(cfg projector.Config) (stop func()) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := p.Run(ctx); err != nil {
-			h.Error(err)
-		}
-	})
-	stop = func() { cancel(); running.Wait() }
-	h.Cleanup(stop)
-	return stop
+	return h.run(p.Run)
 }
 
 // meddle does one random thing that people do.

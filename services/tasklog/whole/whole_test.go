@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,17 +107,19 @@ func open(t *testing.T, url string) *eventlog.Log {
 	return testredis.Open(t, url, 0)
 }
 
-// run runs a service until the test ends.
-func (h *house) run(service func(context.Context) error) {
+// run runs a service until stop is called, or the test ends.
+func (h *house) run(service func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- service(ctx) }()
-	h.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			h.Error(err)
 		}
 	})
+	h.Cleanup(stop)
+	return stop
 }
 
 // post asks the API for a task.
