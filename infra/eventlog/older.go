@@ -71,6 +71,16 @@ func (l *Log) Behind(ctx context.Context, p Partition, after events.ID) (bool, e
 	return after.Compare(trimmed) < 0, err
 }
 
+// Entries returns how many entries of a partition Range reads: those of its stream, and the older ones.
+func (l *Log) Entries(ctx context.Context, p Partition) (int64, error) {
+	n, err := l.Len(ctx, p)
+	if err != nil {
+		return 0, err
+	}
+	archived, err := l.Archived(ctx, p)
+	return n + archived, err
+}
+
 // Archived returns how many entries of a partition left its stream and are among the older ones; 0 when nothing
 // is attached.
 func (l *Log) Archived(ctx context.Context, p Partition) (int64, error) {

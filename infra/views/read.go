@@ -183,15 +183,20 @@ func (f *Freshness) add(h Head) {
 // Checkpoint returns up to where the log is in the views of a partition: the zero ID when there are
 // none yet.
 func (s *Store) Checkpoint(ctx context.Context, p eventlog.Partition) (events.ID, error) {
+	h, err := s.Head(ctx, p)
+	return h.Checkpoint, err
+}
+
+// Head returns what is known of the views of a partition: a zero Head when there are none yet.
+func (s *Store) Head(ctx context.Context, p eventlog.Partition) (h Head, err error) {
 	cmd := s.rdb.HMGet(ctx, p.View("head"), headFields...)
-	if err := unusable(cmd.Err()); err != nil {
-		return events.ID{}, fmt.Errorf("checkpoint of partition %d: %w", p.N, err)
+	if err = unusable(cmd.Err()); err == nil {
+		h, err = s.head(cmd)
 	}
-	h, err := s.head(cmd)
 	if err != nil {
-		return events.ID{}, fmt.Errorf("checkpoint of partition %d: %w", p.N, err)
+		return Head{}, fmt.Errorf("read the head of the views of partition %d: %w", p.N, err)
 	}
-	return h.Checkpoint, nil
+	return h, nil
 }
 
 // Lag is how far the views of a partition are behind its log.

@@ -90,6 +90,15 @@ func (s *Store) Lease(ctx context.Context, p eventlog.Partition, owner string, t
 	return s.lease(ctx, p, owner, ttl, 0)
 }
 
+// Extend is Lease of an owner that has it: it returns ErrMoved when another one does.
+func (s *Store) Extend(ctx context.Context, p eventlog.Partition, owner string, ttl time.Duration) error {
+	left, err := s.Lease(ctx, p, owner, ttl)
+	if err == nil && left > 0 {
+		return ErrMoved
+	}
+	return err
+}
+
 // Seize takes the lease from whoever holds it: views then stand still until ttl from now, or Release.
 func (s *Store) Seize(ctx context.Context, p eventlog.Partition, owner string, ttl time.Duration) error {
 	_, err := s.lease(ctx, p, owner, ttl, 1)

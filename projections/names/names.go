@@ -76,17 +76,9 @@ func (v *View) Apply(e events.Event) {
 	case events.TaskRequested:
 		v.of(d.Label).Requested++
 	case events.TaskCompleted:
-		c := v.of(d.Label)
-		c.Completed++
-		c.Run.Add(d.RunMs)
+		v.of(d.Label).Complete(d)
 	case events.TaskFailed:
-		c := v.of(d.Label)
-		if d.RetryAt > 0 {
-			c.Retried++
-		} else {
-			c.Failed++
-		}
-		c.Run.Add(d.RunMs)
+		v.of(d.Label).Fail(d)
 	case events.TaskDue, events.TaskStarted, events.TaskReleased, events.TaskCancelled, events.TaskRetryRequested,
 		events.QueuePaused, events.QueueResumed:
 	}

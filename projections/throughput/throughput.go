@@ -66,6 +66,22 @@ type Counts struct {
 	Late Histogram `json:"late,omitzero"`
 }
 
+// Complete counts an attempt that was completed.
+func (c *Counts) Complete(e events.TaskCompleted) {
+	c.Completed++
+	c.Run.Add(e.RunMs)
+}
+
+// Fail counts an attempt that failed.
+func (c *Counts) Fail(e events.TaskFailed) {
+	if e.RetryAt > 0 {
+		c.Retried++
+	} else {
+		c.Failed++
+	}
+	c.Run.Add(e.RunMs)
+}
+
 // Add adds the counts of another queue, time or partition.
 func (c *Counts) Add(o Counts) {
 	c.Requested += o.Requested
@@ -113,17 +129,9 @@ func (v *View) Apply(e events.Event) {
 	case events.TaskStarted:
 		v.of(d.Queue).Wait.Add(d.WaitMs)
 	case events.TaskCompleted:
-		c := v.of(d.Queue)
-		c.Completed++
-		c.Run.Add(d.RunMs)
+		v.of(d.Queue).Complete(d)
 	case events.TaskFailed:
-		c := v.of(d.Queue)
-		if d.RetryAt > 0 {
-			c.Retried++
-		} else {
-			c.Failed++
-		}
-		c.Run.Add(d.RunMs)
+		v.of(d.Queue).Fail(d)
 	case events.TaskReleased, events.TaskCancelled, events.TaskRetryRequested, events.QueuePaused, events.QueueResumed:
 	}
 }

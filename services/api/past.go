@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/past"
@@ -27,8 +28,8 @@ const (
 // memory has the views of the past that were asked for last. One is made at a time: that takes a second's work and
 // some memory.
 type memory struct {
-	turn chan struct{} // holds what may go on
-	list []remembered  // the newest first
+	turn *semaphore.Weighted // of the one that makes a view
+	list []remembered        // the newest first
 }
 
 type remembered struct {
@@ -36,25 +37,14 @@ type remembered struct {
 	view  *asof.View // not to be changed
 }
 
-func newMemory() *memory { return &memory{turn: make(chan struct{}, 1)} }
-
-// take waits for the turn of who asks; done ends it.
-func (m *memory) take(ctx context.Context) (done func(), err error) {
-	select {
-	case m.turn <- struct{}{}:
-		return func() { <-m.turn }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
+func newMemory() *memory { return &memory{turn: semaphore.NewWeighted(1)} }
 
 // get returns the view as of an instant, and has it made when it is not there.
 func (m *memory) get(ctx context.Context, until events.ID, keep bool, make func() (*asof.View, error)) (*asof.View, error) {
-	done, err := m.take(ctx)
-	if err != nil {
+	if err := m.turn.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	defer done()
+	defer m.turn.Release(1)
 	for _, r := range m.list {
 		if r.until == until {
 			return r.view, nil
@@ -164,26 +154,22 @@ func (a *API) listTasksAt(c *gin.Context, at *moment, q taskQuery) {
 		a.fail(c, err)
 		return
 	}
-	list := make([]wire.Task, 0, len(page.Tasks))
-	for _, t := range page.Tasks {
-		list = append(list, wire.TaskOf(t))
-	}
 	answer(c, http.StatusOK, struct {
 		Tasks []wire.Task `json:"tasks"`
 		Next  string      `json:"next,omitempty"`
 		asOf
-	}{list, page.Next, asOfEntry(at.ID, v.Last)})
+	}{wire.TasksOf(page.Tasks), page.Next, asOfEntry(at.ID, v.Last)})
 }
 
 // taskAt serves GET /api/tasks/:id?at=.
 func (a *API) taskAt(c *gin.Context, at *moment) {
-	done, err := a.memory.take(c.Request.Context()) // it may have to make a view, too
-	if err != nil {
+	ctx := c.Request.Context()
+	if err := a.memory.turn.Acquire(ctx, 1); err != nil { // it may have to make a view, too
 		a.fail(c, err)
 		return
 	}
-	t, entries, err := a.past.Task(c.Request.Context(), param(c, "id"), at.ID, false)
-	done()
+	t, entries, err := a.past.Task(ctx, param(c, "id"), at.ID, false)
+	a.memory.turn.Release(1)
 	if err != nil {
 		a.fail(c, err)
 		return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
@@ -27,7 +28,7 @@ const (
 // and nothing some minutes after the last.
 type searcher struct {
 	parts []*indexed
-	turns chan struct{} // holds those that look
+	turns *semaphore.Weighted // of those that look
 }
 
 // indexed is the index of one partition.
@@ -45,7 +46,7 @@ type indexed struct {
 }
 
 func newSearcher(a *API, reg prometheus.Registerer) *searcher {
-	s := &searcher{turns: make(chan struct{}, searchAtOnce)}
+	s := &searcher{turns: semaphore.NewWeighted(searchAtOnce)}
 	for _, p := range a.log.Partitions() {
 		s.parts = append(s.parts, &indexed{api: a, part: p})
 	}
@@ -213,12 +214,10 @@ func (p *indexed) covers() covered {
 
 // find returns the next n tasks behind a place that a query chooses, fewer only at the end.
 func (s *searcher) find(ctx context.Context, q search.Query, after place, n int) ([]hit, error) {
-	select {
-	case s.turns <- struct{}{}:
-		defer func() { <-s.turns }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := s.turns.Acquire(ctx, 1); err != nil {
+		return nil, err
 	}
+	defer s.turns.Release(1)
 	var all []hit
 	for _, p := range s.parts {
 		all = append(all, p.find(q, after, n)...)

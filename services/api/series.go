@@ -27,9 +27,8 @@ func (a *API) series(c *gin.Context) {
 	}
 	answer(c, http.StatusOK, struct {
 		wire.Series
-		AsOf   string `json:"asOf,omitempty"` // time of the newest event that is counted
-		Missed int64  `json:"missed"`         // entries removed from the log before they were counted
-	}{wire.SeriesOf(queue, window, s), wire.Stamp(newest(fresh)), fresh.Missed()})
+		counted
+	}{wire.SeriesOf(queue, window, s), countedOf(fresh)})
 }
 
 // defaultWindow is that of a series that nobody gave one.
@@ -76,10 +75,9 @@ func (a *API) names(c *gin.Context) {
 		return
 	}
 	answer(c, http.StatusOK, struct {
-		Queue  string      `json:"queue"`
-		Since  string      `json:"since"`
-		Names  []wire.Name `json:"names"`
-		AsOf   string      `json:"asOf,omitempty"` // time of the newest event that is counted
-		Missed int64       `json:"missed"`         // entries removed from the log before they were counted
-	}{queue, wire.Stamp(since.UnixMilli()), wire.NamesOf(list), wire.Stamp(newest(fresh)), fresh.Missed()})
+		Queue string      `json:"queue"`
+		Since string      `json:"since"`
+		Names []wire.Name `json:"names"`
+		counted
+	}{queue, wire.Stamp(since.UnixMilli()), wire.NamesOf(list), countedOf(fresh)})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
@@ -24,8 +25,8 @@ const (
 
 // system is how the log and its Redis were when somebody last asked.
 type system struct {
-	turn   chan struct{} // holds the one who looks
-	at     time.Time     // by our clock; zero: never
+	turn   *semaphore.Weighted // of the one who looks
+	at     time.Time           // by our clock; zero: never
 	now    wire.System
 	before []sample // by partition
 	ends   []end    // by partition
@@ -45,7 +46,7 @@ type end struct {
 }
 
 func newSystem(partitions int) *system {
-	return &system{turn: make(chan struct{}, 1), before: make([]sample, partitions), ends: make([]end, partitions)}
+	return &system{turn: semaphore.NewWeighted(1), before: make([]sample, partitions), ends: make([]end, partitions)}
 }
 
 // showSystem serves GET /api/system.
@@ -65,12 +66,10 @@ func (a *API) showSystem(c *gin.Context) {
 // system returns how the log and its Redis are, or were up to two seconds ago. It is not to be changed.
 func (a *API) system(ctx context.Context) (wire.System, error) {
 	s := a.sys
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return wire.System{}, ctx.Err()
+	if err := s.turn.Acquire(ctx, 1); err != nil {
+		return wire.System{}, err
 	}
+	defer s.turn.Release(1)
 	if !s.at.IsZero() && time.Since(s.at) < systemAge {
 		return s.now, nil
 	}

@@ -32,15 +32,11 @@ func (a *API) listTasks(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	list := make([]wire.Task, 0, len(page.Tasks))
-	for _, t := range page.Tasks {
-		list = append(list, wire.TaskOf(t))
-	}
 	answer(c, http.StatusOK, struct {
 		Tasks  []wire.Task  `json:"tasks"`
 		Next   string       `json:"next,omitempty"`   // the cursor of the next page, if there is one
 		Search *wire.Search `json:"search,omitempty"` // what was looked through, with q, from or to
-	}{list, page.Next, searched})
+	}{wire.TasksOf(page.Tasks), page.Next, searched})
 }
 
 // listQueues serves GET /api/queues.
@@ -66,16 +62,22 @@ func (a *API) listQueues(c *gin.Context) {
 	}
 	answer(c, http.StatusOK, struct {
 		Queues []wire.Queue `json:"queues"`
-		AsOf   string       `json:"asOf,omitempty"` // time of the newest event that is counted
-		Missed int64        `json:"missed"`         // entries removed from the log before they were counted
-	}{list, wire.Stamp(newest(fresh)), fresh.Missed()})
+		counted
+	}{list, countedOf(fresh)})
 }
 
-func newest(f views.Freshness) int64 {
-	if f.Newest.IsZero() {
-		return 0
+// counted is what every answer from views has beside what they say.
+type counted struct {
+	AsOf   string `json:"asOf,omitempty"` // time of the newest event that is counted
+	Missed int64  `json:"missed"`         // entries removed from the log before they were counted
+}
+
+func countedOf(f views.Freshness) counted {
+	c := counted{Missed: f.Missed()}
+	if !f.Newest.IsZero() {
+		c.AsOf = wire.Stamp(f.Newest.UnixMilli())
 	}
-	return f.Newest.UnixMilli()
+	return c
 }
 
 // queues returns the counts of every queue, by name.

@@ -37,9 +37,8 @@ func (a *API) listWorkers(c *gin.Context) {
 	}
 	answer(c, http.StatusOK, struct {
 		Workers []wire.Worker `json:"workers"`
-		AsOf    string        `json:"asOf,omitempty"` // time of the newest event that is counted
-		Missed  int64         `json:"missed"`         // entries removed from the log before they were counted
-	}{list, wire.Stamp(newest(fresh)), fresh.Missed()})
+		counted
+	}{list, countedOf(fresh)})
 }
 
 // workers returns the workers that are there, and after them those that are gone and still hold tasks, each by id.

@@ -269,7 +269,7 @@ func (c *Copy) now(ctx context.Context) (earliest time.Time, err error) {
 	for _, s := range c.sources {
 		var clock *redis.TimeCmd
 		err := eventlog.Persist(ctx, func() error {
-			pipe := c.source.Conn().View.TxPipeline() // the clock is that of the server that holds the stream
+			pipe := c.source.Conn().Glance() // the clock is that of the server that holds the stream
 			clock = pipe.Time(ctx)
 			pipe.XLen(ctx, s.part.Events)
 			_, err := pipe.Exec(ctx)
@@ -313,17 +313,15 @@ func (c *Copy) count(ctx context.Context) error {
 // size returns how many entries the source has, those in its archive too.
 func (c *Copy) size(ctx context.Context) (total int64, err error) {
 	for _, s := range c.sources {
-		for _, count := range []func(context.Context, eventlog.Partition) (int64, error){c.source.Len, c.source.Archived} {
-			var n int64
-			err := eventlog.Persist(ctx, func() (err error) {
-				n, err = count(ctx, s.part)
-				return err
-			})
-			if err != nil {
-				return 0, fmt.Errorf("count the entries of the source: %w", err)
-			}
-			total += n
+		var n int64
+		err := eventlog.Persist(ctx, func() (err error) {
+			n, err = c.source.Entries(ctx, s.part)
+			return err
+		})
+		if err != nil {
+			return 0, fmt.Errorf("count the entries of the source: %w", err)
 		}
+		total += n
 	}
 	return total, nil
 }

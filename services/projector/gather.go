@@ -8,7 +8,6 @@ import (
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/pause"
-	"github.com/tasklog/tasklog/infra/views"
 )
 
 // gather folds the next events: it waits for the first, and takes more as long as they are there at
@@ -89,10 +88,7 @@ func (f *follower) renew(ctx context.Context) error {
 		return nil
 	}
 	asked := time.Now()
-	left, err := f.store.Lease(ctx, f.part, f.id, f.cfg.LeaseTTL)
-	if err == nil && left > 0 {
-		return views.ErrMoved
-	}
+	err := f.store.Extend(ctx, f.part, f.id, f.cfg.LeaseTTL)
 	f.renewed = asked
 	return err
 }

@@ -53,7 +53,7 @@ func Rebuild(ctx context.Context, log *eventlog.Log, o Options) (Summary, error)
 	}
 	var total int64
 	for _, part := range log.Partitions() {
-		n, err := length(ctx, log, part)
+		n, err := log.Entries(ctx, part)
 		if err != nil {
 			return Summary{}, fmt.Errorf("rebuild: %w", err)
 		}
@@ -91,16 +91,6 @@ func Rebuild(ctx context.Context, log *eventlog.Log, o Options) (Summary, error)
 		return sum, fmt.Errorf("rebuild: %w", err)
 	}
 	return sum, nil
-}
-
-// length returns how many entries a replay of a partition reads.
-func length(ctx context.Context, log *eventlog.Log, part eventlog.Partition) (int64, error) {
-	n, err := log.Len(ctx, part)
-	if err != nil {
-		return 0, err
-	}
-	archived, err := log.Archived(ctx, part)
-	return n + archived, err
 }
 
 // rebuild makes the views of a partition again, and sweeps what the old ones leave.

@@ -165,10 +165,7 @@ func (r *remake) renew(ctx context.Context) error {
 		return nil
 	}
 	asked := time.Now()
-	left, err := r.store.Lease(ctx, r.part, r.id, r.cfg.LeaseTTL)
-	if err == nil && left > 0 {
-		return views.ErrMoved
-	}
+	err := r.store.Extend(ctx, r.part, r.id, r.cfg.LeaseTTL)
 	r.renewed = asked
 	return err
 }

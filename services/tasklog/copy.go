@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -129,9 +128,7 @@ func (p *program) copy(ctx context.Context, o copyOptions) error {
 		return err
 	}
 	defer shutTarget()
-	if p.settings["GOGC"] == "" {
-		debug.SetGCPercent(100) // unlike a service it keeps much alive, of which main would allow five times as much
-	}
+	p.collectOften()
 	bar := p.stages()
 	tell := func(stage string) func(done, total int64) {
 		if bar == nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"runtime/debug"
 	"strings"
 
 	"github.com/tasklog/tasklog/services/verifier"
@@ -28,9 +27,7 @@ func (p *program) compare(ctx context.Context, cfg verifier.Config, chosen func(
 	}
 	defer shut()
 	cfg.Limit, cfg.Undecodable, cfg.MaxPayload, cfg.Progress = maxCompared, true, 1<<30, p.stages()
-	if p.settings["GOGC"] == "" {
-		debug.SetGCPercent(100) // unlike a service it keeps much alive, of which main would allow five times as much
-	}
+	p.collectOften()
 	r, err := verifier.Run(ctx, log, cfg)
 	if err != nil {
 		return err

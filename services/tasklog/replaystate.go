@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"time"
 
 	"github.com/tasklog/tasklog/events"
@@ -23,14 +23,8 @@ func (p *program) replayState(ctx context.Context, lossy bool) error {
 		return err
 	}
 	defer shut()
-	ttl := terms.LeaseTTL
-	if ttl == 0 {
-		ttl = scheduler.DefaultConfig().LeaseTTL
-	}
-	if p.settings["GOGC"] == "" {
-		debug.SetGCPercent(100) // unlike a service it keeps much alive, of which main would allow five times as much
-	}
-	sum, err := rebuilder.Run(ctx, log, rebuilder.Config{LeaseTTL: ttl, Lossy: lossy, Progress: p.progress()})
+	p.collectOften()
+	sum, err := rebuilder.Run(ctx, log, rebuilder.Config{LeaseTTL: cmp.Or(terms.LeaseTTL, scheduler.DefaultConfig().LeaseTTL), Lossy: lossy, Progress: p.progress()})
 	if trimmed := new(rebuilder.ErrTrimmed); errors.As(err, &trimmed) {
 		return err
 	}

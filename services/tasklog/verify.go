@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -58,9 +57,7 @@ func (p *program) verify(ctx context.Context, cfg verifier.Config) error {
 	}
 	defer shut()
 	cfg.Progress = p.stages()
-	if p.settings["GOGC"] == "" {
-		debug.SetGCPercent(100) // unlike a service it keeps much alive, of which main would allow five times as much
-	}
+	p.collectOften()
 	r, err := verifier.Run(ctx, log, cfg)
 	if err != nil {
 		return err

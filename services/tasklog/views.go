@@ -91,16 +91,16 @@ func builtIn(ctx context.Context, log *eventlog.Log) ([]viewLine, error) {
 	var checkpoints []events.ID
 	var newest int64
 	for i, part := range log.Partitions() {
-		s, err := store.Stored(ctx, part)
+		h, err := store.Head(ctx, part)
 		if err != nil && !errors.Is(err, views.ErrUnusable) {
 			return nil, err
 		}
-		of.Served = of.Served && (err == nil || errors.Is(err, views.ErrNone))
+		of.Served = of.Served && err == nil
 		of.Behind += lags[i].Entries
-		of.Skipped += s.Skipped
-		of.Missed += s.Missed
-		checkpoints = append(checkpoints, s.Checkpoint)
-		newest = max(newest, s.Checkpoint.Ms)
+		of.Skipped += h.Skipped
+		of.Missed += h.Missed
+		checkpoints = append(checkpoints, h.Checkpoint)
+		newest = max(newest, h.Checkpoint.Ms)
 	}
 	of.Checkpoints = ids(checkpoints)
 	if newest > 0 {

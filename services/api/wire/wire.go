@@ -67,6 +67,15 @@ func TaskOf(t events.Task) Task {
 	return v
 }
 
+// TasksOf is TaskOf of a list, which is never null.
+func TasksOf(list []events.Task) []Task {
+	out := make([]Task, len(list))
+	for i, t := range list {
+		out[i] = TaskOf(t)
+	}
+	return out
+}
+
 // Detail is all of one task.
 type Detail struct {
 	Task

@@ -16,20 +16,11 @@ var payload = json.RawMessage(`{"data":"` + strings.Repeat("x", 89) + `"}`)
 
 // enqueue lets tasks be asked for, with no service running.
 func (b bench) enqueue(ctx context.Context, name string, ask func(ctx context.Context, log *eventlog.Log) error) (row, error) {
-	srv, err := startServer(ctx, false)
+	srv, log, shut, err := startLog(ctx, false)
 	if err != nil {
 		return row{}, err
 	}
-	defer srv.stop()
-	conn, err := eventlog.Connect(srv.url)
-	if err != nil {
-		return row{}, err
-	}
-	defer conn.Close() //nolint:errcheck // the benchmark is over
-	log, err := eventlog.Open(ctx, conn, eventlog.Config{})
-	if err != nil {
-		return row{}, err
-	}
+	defer shut()
 	before, err := srv.spent(ctx)
 	if err != nil {
 		return row{}, err

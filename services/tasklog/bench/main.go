@@ -136,20 +136,11 @@ func (b bench) all(ctx context.Context, runs int, asJSON bool) error {
 // endToEnd enqueues and works at once, with every service running, until all tasks are completed
 // and the views have counted them.
 func (b bench) endToEnd(ctx context.Context, name string, aof bool) (row, error) {
-	srv, err := startServer(ctx, aof)
+	srv, log, shut, err := startLog(ctx, aof)
 	if err != nil {
 		return row{}, err
 	}
-	defer srv.stop()
-	conn, err := eventlog.Connect(srv.url)
-	if err != nil {
-		return row{}, err
-	}
-	defer conn.Close() //nolint:errcheck // the benchmark is over
-	log, err := eventlog.Open(ctx, conn, eventlog.Config{})
-	if err != nil {
-		return row{}, err
-	}
+	defer shut()
 	house, err := startServices(ctx, log, b.concurrency, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return row{}, err

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tasklog/tasklog/infra/eventlog"
 )
 
 // server is the redis-server that the benchmark starts for itself.
@@ -55,6 +57,24 @@ func startServer(ctx context.Context, aof bool) (*server, error) {
 		}
 	}
 	return s, nil
+}
+
+// startLog starts a redis-server and opens a new log in it. shut ends both.
+func startLog(ctx context.Context, aof bool) (srv *server, log *eventlog.Log, shut func(), err error) {
+	if srv, err = startServer(ctx, aof); err != nil {
+		return nil, nil, nil, err
+	}
+	conn, err := eventlog.Connect(srv.url)
+	if err != nil {
+		srv.stop()
+		return nil, nil, nil, err
+	}
+	shut = func() { _ = conn.Close(); srv.stop() } // the benchmark is over
+	if log, err = eventlog.Open(ctx, conn, eventlog.Config{}); err != nil {
+		shut()
+		return nil, nil, nil, err
+	}
+	return srv, log, shut, nil
 }
 
 func (s *server) stop() {

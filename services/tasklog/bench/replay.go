@@ -96,19 +96,10 @@ func peakHeap() (stop func() uint64) {
 
 // recorded starts a Redis with nothing but the log of so many tasks that are over, four events each.
 func recorded(ctx context.Context, tasks int) (srv *server, log *eventlog.Log, shut func(), err error) {
-	if srv, err = startServer(ctx, false); err != nil {
+	if srv, log, shut, err = startLog(ctx, false); err != nil {
 		return nil, nil, nil, err
 	}
-	conn, err := eventlog.Connect(srv.url)
-	if err != nil {
-		srv.stop()
-		return nil, nil, nil, err
-	}
-	shut = func() { _ = conn.Close(); srv.stop() } // the benchmark is over
-	if log, err = eventlog.Open(ctx, conn, eventlog.Config{}); err == nil {
-		err = record(ctx, srv, log.Partitions()[0], tasks)
-	}
-	if err != nil {
+	if err := record(ctx, srv, log.Partitions()[0], tasks); err != nil {
 		shut()
 		return nil, nil, nil, err
 	}
