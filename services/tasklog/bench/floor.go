@@ -13,30 +13,25 @@ import (
 // pipelined commands and from one goroutine: four XADDs to a log, one to a work stream, group read,
 // acknowledge, delete, lock and unlock. No queue of this shape can cost Redis less, and the figures of
 // two machines are compared best by their ratio to it.
-func (b bench) floor(ctx context.Context) (row, error) {
-	srv, err := startServer(ctx, false)
-	if err != nil {
-		return row{}, err
-	}
-	defer srv.stop()
+func (b bench) floor(ctx context.Context, s side, srv *server) (figures, error) {
 	if err := srv.rdb.XGroupCreateMkStream(ctx, "work", "workers", "0").Err(); err != nil {
-		return row{}, err
+		return nil, err
 	}
-	before, err := srv.spent(ctx)
+	before, err := srv.spent(ctx, s)
 	if err != nil {
-		return row{}, err
+		return nil, err
 	}
 	const batch = 200
 	for n := 0; n < b.tasks; n += batch {
 		if err := floorBatch(ctx, srv.rdb, n, min(batch, b.tasks-n)); err != nil {
-			return row{}, err
+			return nil, err
 		}
 	}
-	after, err := srv.spent(ctx)
+	after, err := srv.spent(ctx, s)
 	if err != nil {
-		return row{}, err
+		return nil, err
 	}
-	return b.row("floor: plain commands", before, after, after.at), nil
+	return per(b.tasks, before, after, after.at), nil
 }
 
 func floorBatch(ctx context.Context, rdb *redis.Client, from, n int) error {

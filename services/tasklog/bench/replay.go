@@ -15,59 +15,57 @@ import (
 )
 
 // replayState makes the state of tasks that are over, four events each, again from a log that has nothing else.
-func (b bench) replayState(ctx context.Context) (row, error) {
-	srv, log, shut, err := recorded(ctx, b.tasks)
-	if err != nil {
-		return row{}, err
+func (b bench) replayState(ctx context.Context, s side, srv *server) (figures, error) {
+	log := s.(*tasklog).log
+	if err := record(ctx, srv, log.Partitions()[0], b.tasks); err != nil {
+		return nil, err
 	}
-	defer shut()
-	before, err := srv.spent(ctx)
+	before, err := srv.spent(ctx, s)
 	if err != nil {
-		return row{}, err
+		return nil, err
 	}
 	sum, err := rebuilder.Run(ctx, log, rebuilder.Config{LeaseTTL: 30 * time.Second})
 	if err != nil {
-		return row{}, err
+		return nil, err
 	}
 	if n := sum.Tasks[events.StateCompleted]; n != int64(b.tasks) {
-		return row{}, fmt.Errorf("%d tasks were made again, want %d: %v", n, b.tasks, sum.Told)
+		return nil, fmt.Errorf("%d tasks were made again, want %d: %v", n, b.tasks, sum.Told)
 	}
-	after, err := srv.spent(ctx)
+	after, err := srv.spent(ctx, s)
 	if err != nil {
-		return row{}, err
+		return nil, err
 	}
-	return b.row("replay --state, 4 events a task", before, after, after.at), nil
+	return per(b.tasks, before, after, after.at), nil
 }
 
 // replayViews makes the views of tasks that are over, four events each, again. It tells the most that the heap held,
 // which does not depend on how long the log is.
-func (b bench) replayViews(ctx context.Context) (row, error) {
-	srv, log, shut, err := recorded(ctx, b.tasks)
-	if err != nil {
-		return row{}, err
+func (b bench) replayViews(ctx context.Context, s side, srv *server) (figures, error) {
+	log := s.(*tasklog).log
+	if err := record(ctx, srv, log.Partitions()[0], b.tasks); err != nil {
+		return nil, err
 	}
-	defer shut()
-	before, err := srv.spent(ctx)
+	before, err := srv.spent(ctx, s)
 	if err != nil {
-		return row{}, err
+		return nil, err
 	}
 	peak := peakHeap()
 	sum, err := projector.Rebuild(ctx, log, projector.Options{})
 	most := peak()
 	if err != nil {
-		return row{}, err
+		return nil, err
 	}
 	if sum.Entries != 4*int64(b.tasks) || len(sum.Differences) > 0 {
-		return row{}, fmt.Errorf("of %d tasks: %+v", b.tasks, sum)
+		return nil, fmt.Errorf("of %d tasks: %+v", b.tasks, sum)
 	}
-	after, err := srv.spent(ctx)
+	after, err := srv.spent(ctx, s)
 	if err != nil {
-		return row{}, err
+		return nil, err
 	}
-	r := b.row(fmt.Sprintf("replay, %d events", sum.Entries), before, after, after.at)
-	r.EventsPerSec = float64(sum.Entries) / sum.Took.Seconds()
-	r.PeakHeapMiB = float64(most) / (1 << 20)
-	return r, nil
+	return per(b.tasks, before, after, after.at).and(figures{
+		"eventsPerSec": float64(sum.Entries) / sum.Took.Seconds(),
+		"peakHeapMiB":  float64(most) / (1 << 20),
+	}), nil
 }
 
 // peakHeap watches the heap of this process until it is called: then it returns the most bytes that were in use.
@@ -92,18 +90,6 @@ func peakHeap() (stop func() uint64) {
 		}
 	}()
 	return func() uint64 { close(done); return <-most }
-}
-
-// recorded starts a Redis with nothing but the log of so many tasks that are over, four events each.
-func recorded(ctx context.Context, tasks int) (srv *server, log *eventlog.Log, shut func(), err error) {
-	if srv, log, shut, err = startLog(ctx, false); err != nil {
-		return nil, nil, nil, err
-	}
-	if err := record(ctx, srv, log.Partitions()[0], tasks); err != nil {
-		shut()
-		return nil, nil, nil, err
-	}
-	return srv, log, shut, nil
 }
 
 // record writes the log of tasks that are over.
