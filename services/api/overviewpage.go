@@ -14,8 +14,10 @@ import (
 	"github.com/tasklog/tasklog/services/api/wire"
 )
 
-// newestShown is how many events the overview shows.
-const newestShown = 10
+const (
+	newestShown = 10 // events that the overview shows
+	queueTasks  = 20 // tasks that the page of a queue lists at a time
+)
 
 // overviewPage reads GET /admin/queues.
 func (a *API) overviewPage(c *gin.Context, b dashboard.Base) (dashboard.Page, error) {
@@ -80,7 +82,12 @@ func (a *API) queuePage(c *gin.Context, b dashboard.Base) (dashboard.Page, error
 	if page.Charts, err = a.charts(ctx, name, q.Get("window")); err != nil {
 		return nil, err
 	}
-	page.Tasks, err = a.tasksOf(ctx, b, taskQuery{Filter: views.Filter{State: events.State(q.Get("state")), Queue: name, Cursor: q.Get("cursor")}})
+	list, since, _, err := a.views.Names(ctx, name)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	page.Names, page.Since = dashboard.WorstFirst(list), since.UnixMilli()
+	page.Tasks, err = a.tasksOf(ctx, b, taskQuery{Filter: views.Filter{State: events.State(q.Get("state")), Queue: name, Cursor: q.Get("cursor"), Limit: queueTasks}})
 	return page, err
 }
 

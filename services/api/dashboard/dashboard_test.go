@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/projections/names"
 	"github.com/tasklog/tasklog/projections/queues"
 	"github.com/tasklog/tasklog/projections/throughput"
 	"github.com/tasklog/tasklog/services/api/dashboard"
@@ -54,7 +55,7 @@ func pages() []dashboard.Page {
 		dashboard.Overview{},
 		dashboard.Overview{All: 1, Queues: []dashboard.Queue{{}}, Missed: 3, Workers: &dashboard.WorkersPage{}, System: &wire.System{Log: []wire.Partition{{Readers: []wire.Reader{{}}}}}},
 		dashboard.QueuePage{},
-		dashboard.QueuePage{Charts: week(), Queue: dashboard.Queue{Name: "q"}},
+		dashboard.QueuePage{Charts: week(), Queue: dashboard.Queue{Name: "q"}, Names: []dashboard.Name{{}}},
 		dashboard.TasksPage{},
 		dashboard.TasksPage{Tasks: []events.Task{{}}, Search: &wire.Search{}},
 		dashboard.EventsPage{},
@@ -135,6 +136,22 @@ func TestQueuesAreChosenAndOrderedWorstFirst(t *testing.T) {
 		if strings.Join(got, " ") != strings.Join(strings.Fields(want), " ") {
 			t.Errorf("%+v chooses %v, want %s", f, got, want)
 		}
+	}
+}
+
+func TestNamesAreOrderedWorstFirstAndWhatHasNoNameIsLast(t *testing.T) {
+	of := func(name string, requested, completed, retried int64) names.Name {
+		return names.Name{Name: name, Counts: throughput.Counts{Requested: requested, Completed: completed, Retried: retried}}
+	}
+	var got []string
+	for _, n := range dashboard.WorstFirst([]names.Name{of("few", 1, 1, 0), of("many", 9, 9, 0), of("half", 2, 1, 1), of("", 5, 0, 5), of("tenth", 50, 9, 1)}) {
+		got = append(got, n.Name.Name)
+	}
+	if want := "half tenth many few "; strings.Join(got, " ") != want {
+		t.Errorf("the order is %q, want %q", got, want)
+	}
+	if n := (dashboard.Name{Name: of("n", 1, 0, 0)}); n.Failing() != 0 || n.RunTime(0.5) != "" {
+		t.Errorf("a name without an attempt has %g %% failing and a run time of %q", n.Failing(), n.RunTime(0.5))
 	}
 }
 

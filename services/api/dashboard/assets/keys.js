@@ -1,7 +1,7 @@
 // keys.js lets a person do without a mouse; "?" tells how. It also copies commands, and filters while one types.
 import { follow, halt } from "./live.js";
 
-const pages = { o: "/admin/queues", t: "/admin/tasks", e: "/admin/events", w: "/admin/workers" };
+const pages = { o: "/admin/queues", t: "/admin/tasks", e: "/admin/events", w: "/admin/workers", p: "/admin/past" };
 const help = document.getElementById("keys");
 let leader = 0; // when "g" was pressed
 
