@@ -135,6 +135,7 @@ type API struct {
 	feeds    []*feed // one a partition
 	sys      *system
 	searcher *searcher
+	watches  watches
 	streams  atomic.Int64
 	bulks    atomic.Int64
 	handler  http.Handler

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -45,102 +44,120 @@ func (a *API) live(c *gin.Context, read reader, still bool) {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
 	defer context.AfterFunc(a.closing, cancel)() // a stream ends with the service
-	l := &livePage{sse: newSSE(c.Writer), api: a, c: c, request: c.Request, read: read, still: still, sent: map[string]string{}}
-	tick := time.NewTicker(liveEvery)
-	defer tick.Stop()
-	for ctx.Err() == nil && l.update(ctx) == nil {
+	w, unwatch := a.watches.join(a.base(c).Origin + c.Request.URL.RequestURI())
+	defer unwatch()
+	v := &viewer{sse: newSSE(c.Writer), api: a, c: c, request: c.Request, read: read, still: still}
+	due := time.NewTimer(0)
+	defer due.Stop()
+	for {
 		select {
-		case <-tick.C:
+		case <-due.C:
 		case <-ctx.Done():
+			return
 		}
+		s, next, err := w.see(ctx, v.look)
+		if err != nil || ctx.Err() != nil || v.show(s) != nil {
+			return
+		}
+		due.Reset(time.Until(next))
 	}
 }
 
-// livePage is a page that somebody watches.
-type livePage struct {
+// viewer is one who watches a live page.
+type viewer struct {
 	*sse
 	api     *API
 	c       *gin.Context
 	request *http.Request
 	read    reader
-	still   bool              // what it shows does not change: it is read once
-	sent    map[string]string // by id of the part
-	seen    []events.ID       // by partition: the checkpoint of the views when the page was read last
-	at      time.Time         // when that was
-	trouble bool              // the last read failed
+	still   bool // what the page shows does not change: it is read once
+	seen    int  // number of the sight that was sent last
+	whole   bool // what the viewer has is what that sight has
 }
 
-// update sends what changed, if it is time to look. An error is the end of the stream.
-func (l *livePage) update(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	if l.trouble && time.Since(l.at) < liveRest {
+// show sends a sight, unless it was sent already or there is none. An error is the end of the stream.
+func (v *viewer) show(s *sight) error {
+	if s == nil || s.number == v.seen {
 		return nil
 	}
-	moved, err := l.moved(ctx)
-	if err == nil && (!moved || l.still && len(l.sent) > 0) && !l.trouble && time.Since(l.at) < liveBeat {
-		return nil
+	v.whole = v.whole && s.number == v.seen+1
+	v.seen = s.number
+	if s.trouble != "" {
+		return v.send("trouble", map[string]string{"reason": s.trouble})
 	}
-	l.at = time.Now()
-	var message any
-	if err == nil {
-		message, err = l.changes(ctx)
+	parts := s.all
+	if v.whole {
+		parts = s.changed
 	}
-	before := l.trouble
-	if l.trouble = err != nil; !l.trouble {
-		return l.send("parts", message)
-	}
-	if l.request.Context().Err() != nil {
+	v.whole = true
+	data, err := parts()
+	if err != nil {
 		return err
 	}
+	return v.write("parts", fmt.Appendf(nil, `{"now":%d,"parts":%s}`, s.now.Add(time.Since(s.at)).UnixMilli(), data))
+}
+
+// look is how this viewer looks at the page for all of them. That goes on when the viewer leaves meanwhile.
+func (v *viewer) look(w *watch) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.request.Context()), requestTimeout)
+	defer cancel()
+	defer context.AfterFunc(v.api.closing, cancel)()
+	v.c.Request = v.request.WithContext(ctx)
+	begin := time.Now()
+	w.next = begin.Add(liveEvery)
+	troubled := w.sight != nil && w.sight.trouble != ""
+	at, err := v.checkpoints(ctx)
+	if err == nil && !troubled && w.current(at, v.still) && begin.Sub(w.at) < liveBeat {
+		return
+	}
+	w.at, w.seen = begin, at
+	if err == nil {
+		err = v.renew(ctx, w)
+	}
+	if err == nil {
+		return
+	}
 	p := problemOf(err)
-	if !before && p.Status >= http.StatusInternalServerError {
-		l.api.slog.LogAttrs(ctx, slog.LevelWarn, "a live page cannot be read", slog.String("route", l.c.FullPath()), slog.Any("error", err))
+	w.next = begin.Add(liveRest)
+	w.trouble(p.Title)
+	if !troubled && p.Status >= http.StatusInternalServerError && v.api.closing.Err() == nil {
+		v.api.slog.LogAttrs(ctx, slog.LevelWarn, "a live page cannot be read", slog.String("route", v.c.FullPath()), slog.Any("error", err))
 	}
-	return l.send("trouble", map[string]string{"reason": p.Title})
 }
 
-// moved reports whether the views went on since the page was read.
-func (l *livePage) moved(ctx context.Context) (bool, error) {
-	var now []events.ID
-	for _, p := range l.api.log.Partitions() {
-		at, err := l.api.views.Checkpoint(ctx, p)
+// checkpoints returns up to where the log is in the views, by partition.
+func (v *viewer) checkpoints(ctx context.Context) (list []events.ID, err error) {
+	for _, p := range v.api.log.Partitions() {
+		at, err := v.api.views.Checkpoint(ctx, p)
 		if err != nil && !errors.Is(err, views.ErrUnusable) { // a page that needs them will say so
-			return false, err
+			return nil, err
 		}
-		now = append(now, at)
+		list = append(list, at)
 	}
-	moved := !slices.Equal(now, l.seen)
-	l.seen = now
-	return moved, nil
+	return list, nil
 }
 
-// changes reads the page and returns the message of its parts that are not those that were sent.
-func (l *livePage) changes(ctx context.Context) (any, error) {
-	l.c.Request = l.request.WithContext(ctx)
-	changed := map[string]string{}
-	if l.still && len(l.sent) > 0 {
-		now, err := l.api.log.Now(ctx)
-		return liveParts{now.UnixMilli(), changed}, err
-	}
-	now, page, err := l.api.look(l.c, l.read)
-	if err != nil {
-		return nil, err
-	}
-	parts, err := l.api.pages.Parts(page)
-	if err != nil {
-		return nil, fmt.Errorf("render the live parts of %s: %w", l.c.FullPath(), err)
-	}
-	for _, p := range parts {
-		if l.sent[p.ID] != p.HTML {
-			changed[p.ID], l.sent[p.ID] = p.HTML, p.HTML
+// renew reads the page; of one that stays as it is, the time alone.
+func (v *viewer) renew(ctx context.Context, w *watch) error {
+	if v.still && w.parts != nil {
+		now, err := v.api.log.Now(ctx)
+		if err == nil {
+			w.show(now, w.parts)
 		}
+		return err
 	}
-	return liveParts{now.UnixMilli(), changed}, nil
-}
-
-// liveParts is a message of what changed.
-type liveParts struct {
-	Now   int64             `json:"now"`   // ms of Redis' clock
-	Parts map[string]string `json:"parts"` // id → HTML of the element
+	now, page, err := v.api.look(v.c, v.read)
+	if err != nil {
+		return err
+	}
+	list, err := v.api.pages.Parts(page)
+	if err != nil {
+		return fmt.Errorf("render the live parts of %s: %w", v.c.FullPath(), err)
+	}
+	parts := make(map[string]string, len(list))
+	for _, p := range list {
+		parts[p.ID] = p.HTML
+	}
+	w.show(now, parts)
+	return nil
 }

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -78,6 +79,64 @@ func TestALivePageIsUpdatedTwiceASecondWhateverTheRateOfEvents(t *testing.T) {
 	}
 	if took := time.Since(begin); took < 2*time.Second {
 		t.Errorf("%d updates took %s, want half a second for each at the least", updates, took)
+	}
+}
+
+// counted returns how often Redis was given a command.
+func (h *house) counted(command string) (n int) {
+	h.Helper()
+	stats, err := h.redis.Client().Info(h.Context(), "commandstats").Result()
+	if err != nil {
+		h.Fatal(err)
+	}
+	if _, rest, ok := strings.Cut(stats, "cmdstat_"+command+":calls="); ok {
+		_, _ = fmt.Sscanf(rest, "%d", &n)
+	}
+	return n
+}
+
+func TestALivePageIsReadOnceForAllWhoWatchIt(t *testing.T) {
+	h := build(t, api.Config{}, 1)
+	h.project()
+	h.must(http.StatusAccepted, h.post(`{"taskName":"n","queue":"before"}`))
+	h.until("the task is counted", func() bool { return len(h.list("").Tasks) == 1 })
+	const viewers, updates = 100, 3
+	var all []func() update
+	for range viewers {
+		all = append(all, h.watch("/admin/queues"))
+	}
+	for _, next := range all {
+		if u := next(); !strings.Contains(u.Parts["live-queues"], "before") {
+			t.Fatalf("one who came later is without parts: %v", u.Parts)
+		}
+	}
+	before, begin := h.counted("hgetall"), time.Now()
+	for i := range updates {
+		h.must(http.StatusAccepted, h.post(fmt.Sprintf(`{"taskName":"n","queue":"later-%d"}`, i)))
+		for _, next := range all {
+			for u := next(); !strings.Contains(u.Parts["live-queues"], fmt.Sprintf("later-%d", i)); {
+				u = next()
+			}
+		}
+	}
+	// A look takes two views whole: of queues, and of workers.
+	read, most := h.counted("hgetall")-before, 2*(2+int(time.Since(begin)/(500*time.Millisecond)))
+	if read < 2*updates || read > most {
+		t.Errorf("%d views were read for %d viewers and %d updates, want %d to %d", read, viewers, updates, 2*updates, most)
+	}
+}
+
+func TestALivePageGoesOnWhenTheOneLeavesWhoWatchedItFirst(t *testing.T) {
+	h := build(t, api.Config{}, 1)
+	h.project()
+	first, leave := h.streamOf("/admin/tasks", "Accept", "text/event-stream")
+	first()
+	next := h.watch("/admin/tasks")
+	next()
+	leave()
+	h.must(http.StatusAccepted, h.post(`{"taskName":"n","customJobId":"a"}`))
+	for u := next(); !strings.Contains(u.Parts["live-tasks"], ">a</a>"); {
+		u = next()
 	}
 }
 

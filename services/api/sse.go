@@ -43,6 +43,11 @@ func (s *sse) send(event string, v any) error {
 	if err != nil {
 		return err
 	}
+	return s.write(event, data)
+}
+
+// write writes one event, whose data is JSON.
+func (s *sse) write(event string, data []byte) error {
 	fmt.Fprintf(&s.out, "event: %s\ndata: %s\n\n", event, data)
 	return s.flush()
 }
