@@ -7,7 +7,7 @@
 --
 -- A completion or an extension that came in between wins: the row must be active in this attempt
 -- and the lease over by Redis' clock. Repeatable: once abandoned, the row is not active.
-local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'label', 'events', 'dueAt')
+local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'label', 'dueAt')
 local lease = redis.call('ZSCORE', KEYS[3], ARGV[1])
 local now = clock()
 if r[1] ~= 'active' then
@@ -18,7 +18,7 @@ if tonumber(r[2]) ~= tonumber(ARGV[2]) or not lease or tonumber(lease) > now the
   return {'fenced', r[1], r[2]}
 end
 
-local dueAt, state = r[6], 'failed'
+local dueAt, state = r[5], 'failed'
 local data = '{' .. r[4] .. ',"attempt":' .. ARGV[2] .. ',' .. ARGV[3]
 if ARGV[4] ~= '' then
   state, dueAt = 'retrying', int(now + ARGV[4])
@@ -26,7 +26,7 @@ if ARGV[4] ~= '' then
 end
 redis.call('ZREM', KEYS[3], ARGV[1])
 local id = append(KEYS[2], 'TaskFailed', ARGV[1], data .. '}')
-redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, 'events', r[5] .. ' ' .. id)
+redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, id, '')
 redis.call('HDEL', KEYS[1], 'token')
 if state == 'retrying' then
   redis.call('ZADD', KEYS[5], dueAt, ARGV[1])

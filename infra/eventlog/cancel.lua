@@ -9,24 +9,25 @@
 -- only, for the next extension of the lease is refused. The lock stays until the worker lets go of
 -- it, so that a requested retry does not start beside the old attempt.
 -- Repeatable: a cancelled task answers with the entry id that it has.
-local r = redis.call('HMGET', KEYS[1], 'state', 'queue', 'label', 'events')
+local r = redis.call('HMGET', KEYS[1], 'state', 'queue', 'label', 'requested')
 if not r[1] then return {'missing'} end
-if r[1] == 'cancelled' then return {'ok', last(r[4])} end
+if r[1] == 'cancelled' then return {'ok', newest(KEYS[1])} end
 if r[1] == 'completed' or r[1] == 'failed' then return {'refused', r[1]} end
 if r[2] ~= ARGV[2] then return {'moved', r[2]} end
 
+local due = r[1] == 'due' and newest(KEYS[1]) -- what its dispatch entry is named by, too
 local id = append(KEYS[2], 'TaskCancelled', ARGV[1], '{' .. r[3] .. ',' .. ARGV[3] .. ',"from":"' .. r[1] .. '"}')
-redis.call('HSET', KEYS[1], 'state', 'cancelled', 'events', r[4] .. ' ' .. id)
+redis.call('HSET', KEYS[1], 'state', 'cancelled', id, '')
 keep(KEYS[1], id, ARGV[5])
 if r[1] == 'active' then
   redis.call('HDEL', KEYS[1], 'token')
   redis.call('ZREM', KEYS[6], ARGV[1])
   redis.call('PUBLISH', ARGV[4], 'cancel ' .. ARGV[1])
-elseif r[1] == 'due' then
-  redis.call('XACK', KEYS[5], 'workers', last(r[4]))
-  redis.call('XDEL', KEYS[5], last(r[4]))
+elseif due then
+  redis.call('XACK', KEYS[5], 'workers', due)
+  redis.call('XDEL', KEYS[5], due)
 else
   redis.call('ZREM', KEYS[3], ARGV[1])
-  redis.call('ZREM', KEYS[4], place(first(r[4]), ARGV[1]))
+  redis.call('ZREM', KEYS[4], place(r[4], ARGV[1]))
 end
 return {'ok', id}

@@ -15,14 +15,13 @@ import (
 )
 
 // Dispatch is one entry of a dispatch stream, as a worker reads it: its fields are task, attempt and
-// label, and where it is short the definition; these two are JSON fragments.
+// label, a JSON fragment.
 type Dispatch struct {
 	Entry   events.ID
 	Task    string
 	Attempt int
 	events.Label
-	Def string // of the task, for Attempt; "" when it was long
-	Err error  // not an entry of ours: remove it with Discard, for it stops nobody
+	Err error // not an entry of ours: remove it with Discard, for it stops nobody
 }
 
 // ErrNoGroup reports that a dispatch stream has no group of workers: it was never served, or was
@@ -132,8 +131,6 @@ func (l *Log) dispatches(queue string, list []any) []Dispatch {
 				var wrong error
 				d.Attempt, wrong = strconv.Atoi(v)
 				err = cmp.Or(err, wrong)
-			case "def":
-				d.Def = v
 			case "label":
 				var wrong error
 				d.Label, wrong = l.labels.decode(v)

@@ -8,8 +8,7 @@
 --
 -- Repeatable: a member that is gone from the waiting set, or whose row is in no state that
 -- TaskDue may leave, is passed over. A dispatch entry has the entry id of its TaskDue, where the
--- dispatch stream still takes that; it carries a short definition, which then need not be asked for.
--- Large entries make small nodes, too, in which XDEL has less to walk through.
+-- dispatch stream still takes that.
 if redis.call('SISMEMBER', KEYS[5], ARGV[1]) == 1 then return {0, 0, 1} end
 local room = tonumber(ARGV[2]) - redis.call('XLEN', KEYS[3])
 local now = clock()
@@ -18,11 +17,13 @@ local done, gone = 0, {}
 for i = 3, #ARGV do
   if room <= 0 then break end
   local member, row = ARGV[i], KEYS[i + 3]
-  local r = redis.pcall('HMGET', row, 'state', 'attempt', 'priority', 'dueAt', 'label', 'events', 'def')
+  local r = redis.pcall('HMGET', row, 'state', 'attempt', 'priority', 'dueAt', 'label', 'requested')
   local legal = r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying'
   -- A row that no decision wrote is none: it must not stop the others.
-  if not (r[3] and r[4] and r[5] and r[6] and r[7]) then legal = false end
-  if legal and not (tonumber(r[2] or 0) and tonumber(r[3]) and tonumber(r[4]) and last(r[6])) then legal = false end
+  if not (r[3] and r[4] and r[5] and r[6]) then legal = false end
+  if legal and not (tonumber(r[2] or 0) and tonumber(r[3]) and tonumber(r[4]) and string.find(r[6], '^%d+%-%d+$')) then
+    legal = false
+  end
   local early = legal and tonumber(r[4]) > now
   -- One that waits stands in the set; one that was delayed may since be back among the delayed.
   if legal and r[1] ~= 'waiting' and not redis.call('ZSCORE', KEYS[2], member) then legal = false end
@@ -32,12 +33,11 @@ for i = 3, #ARGV do
     local data = '{' .. r[5] .. ',"attempt":' .. attempt ..
       ',"priority":' .. r[3] .. ',"dueAt":' .. r[4] .. ',"from":"' .. r[1] .. '"}'
     local id = appendAt(KEYS[1], at, 'TaskDue', task, data)
-    local def = #r[7] <= 512 and r[7] or ''
-    local entry = redis.pcall('XADD', KEYS[3], id, 'task', task, 'attempt', attempt, 'label', r[5], 'def', def)
+    local entry = redis.pcall('XADD', KEYS[3], id, 'task', task, 'attempt', attempt, 'label', r[5])
     if type(entry) == 'table' then -- that stream is ahead of the log: an entry was put back, or is foreign
-      redis.call('XADD', KEYS[3], '*', 'task', task, 'attempt', attempt, 'label', r[5], 'def', def)
+      redis.call('XADD', KEYS[3], '*', 'task', task, 'attempt', attempt, 'label', r[5])
     end
-    redis.call('HSET', row, 'state', 'due', 'events', r[6] .. ' ' .. id)
+    redis.call('HSET', row, 'state', 'due', id, '')
     room, done = room - 1, done + 1
   end
   if not early then gone[#gone + 1] = member end

@@ -16,12 +16,12 @@ local now = clock()
 local ended, locks, tokens, delayed = {}, {}, {}, {}
 
 local function finish(row, lock, task, attempt, token, kind, rest, delay)
-  local r = redis.call('HMGET', row, 'state', 'attempt', 'token', 'label', 'events')
+  local r = redis.call('HMGET', row, 'state', 'attempt', 'token', 'label')
   if tonumber(r[2] or 0) ~= tonumber(attempt) or r[3] ~= token then
     return 'fenced\n' .. (r[1] or '') .. '\n' .. (r[2] or '0')
   end
   if r[1] ~= 'active' then
-    return 'ok\n' .. r[1] .. '\n' .. (r[1] == 'retrying' and redis.call('HGET', row, 'dueAt') or '') .. '\n' .. last(r[5])
+    return 'ok\n' .. r[1] .. '\n' .. (r[1] == 'retrying' and redis.call('HGET', row, 'dueAt') or '') .. '\n' .. newest(row)
   end
 
   local dueAt, state = '', 'completed'
@@ -33,7 +33,7 @@ local function finish(row, lock, task, attempt, token, kind, rest, delay)
     state = 'failed'
   end
   local id = append(KEYS[1], kind, task, data .. '}')
-  redis.call('HSET', row, 'state', state, 'events', r[5] .. ' ' .. id)
+  redis.call('HSET', row, 'state', state, id, '')
   add(ended, task)
   add(locks, lock)
   add(tokens, token)

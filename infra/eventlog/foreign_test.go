@@ -23,9 +23,9 @@ func TestForeignRowsAndMembersStopNobody(t *testing.T) {
 		for _, err := range []error{
 			rdb.Set(ctx, p.Task("string"), "x", 0).Err(),
 			rdb.HSet(ctx, p.Task("empty"), "state", "waiting", "queue", "q", "dueAt", "1").Err(),
-			rdb.HSet(ctx, p.Task("deep"), "state", "waiting", "def", "{", "label", "[", "events", "1-1").Err(),
-			rdb.HSet(ctx, p.Task("words"), "state", "waiting", "queue", "q", "def", "", "label", "", "events", "1-1", "priority", "high", "dueAt", "soon").Err(),
-			rdb.HSet(ctx, p.Task("spaces"), "state", "waiting", "queue", "q", "def", "", "label", "", "events", " ", "priority", "1", "dueAt", "1").Err(),
+			rdb.HSet(ctx, p.Task("deep"), "state", "waiting", "def", "{", "label", "[", "requested", "1-1").Err(),
+			rdb.HSet(ctx, p.Task("words"), "state", "waiting", "queue", "q", "def", "", "label", "", "requested", "1-1", "priority", "high", "dueAt", "soon").Err(),
+			rdb.HSet(ctx, p.Task("spaces"), "state", "waiting", "queue", "q", "def", "", "label", "", "requested", " ", "priority", "1", "dueAt", "1").Err(),
 			rdb.ZAdd(ctx, p.Waiting("q"), redis.Z{Member: "short"}, redis.Z{Member: place + "empty"}, redis.Z{Member: place + "nobody"},
 				redis.Z{Member: place + "string"}, redis.Z{Member: place + "words"}, redis.Z{Member: place + "spaces"}).Err(),
 		} {

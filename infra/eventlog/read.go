@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,6 +266,19 @@ func (l *Log) History(ctx context.Context, t events.Task) ([]Entry, error) {
 	return history, nil
 }
 
+// LaterEvents are those that the fields of a row name, apart from the one that made the row, in no order.
+func LaterEvents(fields iter.Seq[string]) (list []events.ID) {
+	for field := range fields {
+		if field == "" || field[0] < '0' || field[0] > '9' {
+			continue
+		}
+		if id, err := events.ParseID(field); err == nil {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
 // parseRow reads a task's row.
 func parseRow(id string, row map[string]string) (events.Task, error) {
 	t := events.Task{
@@ -272,7 +287,11 @@ func parseRow(id string, row map[string]string) (events.Task, error) {
 	if err := events.ReadFragment(row["label"], &t.Label); err != nil {
 		return t, fmt.Errorf("task %s: label in its row: %w", id, err)
 	}
-	if err := events.ReadFragment(row["def"], &t.Definition); err != nil {
+	def := row["def"]
+	for n := 1; row["def"+strconv.Itoa(n)] != ""; n++ {
+		def += row["def"+strconv.Itoa(n)]
+	}
+	if err := events.ReadFragment(def, &t.Definition); err != nil {
 		return t, fmt.Errorf("task %s: definition in its row: %w", id, err)
 	}
 	t.DueAt, _ = strconv.ParseInt(row["dueAt"], 10, 64) // the scripts write integers
@@ -281,15 +300,11 @@ func parseRow(id string, row map[string]string) (events.Task, error) {
 	if i := strings.LastIndexByte(row["retry"], ' '); i >= 0 { // request id, entry id
 		t.RetryID = row["retry"][:i]
 	}
-	for s := range strings.FieldsSeq(row["events"]) {
-		e, err := events.ParseID(s)
-		if err != nil {
-			return t, fmt.Errorf("task %s: events in its row: %w", id, err)
-		}
-		t.Events = append(t.Events, e)
+	requested, err := events.ParseID(row["requested"])
+	if err != nil {
+		return t, fmt.Errorf("task %s: requested in its row: %w", id, err)
 	}
-	if len(t.Events) == 0 {
-		return t, fmt.Errorf("task %s: its row names no event", id)
-	}
+	t.Events = append(LaterEvents(maps.Keys(row)), requested)
+	slices.SortFunc(t.Events, events.ID.Compare)
 	return t, nil
 }

@@ -11,7 +11,7 @@
 -- attempt that was not started is released by whoever removes its dispatch entry, and that happens
 -- once. The ledgers go first: after a write Redis lets the script append even when it is out of
 -- memory, and a worker that stops must be able to let go.
-local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'label', 'events', 'uncounted', 'priority', 'dueAt')
+local r = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'label', 'requested', 'uncounted', 'priority', 'dueAt')
 local attempt = tonumber(ARGV[2])
 local started = ARGV[3] ~= ''
 local from = started and 'active' or 'due'
@@ -19,14 +19,14 @@ local fenced = {'fenced', r[1] or '', r[2] or 0}
 if not r[1] then return fenced end
 if started then
   if tonumber(r[2]) ~= attempt then return fenced end
-  if r[3] == 'released ' .. ARGV[3] then return {'ok', r[1], r[8], last(r[5])} end
+  if r[3] == 'released ' .. ARGV[3] then return {'ok', r[1], r[8], newest(KEYS[1])} end
   if r[1] ~= 'active' or r[3] ~= ARGV[3] then return fenced end
   redis.call('ZREM', KEYS[3], ARGV[1])
 else
   redis.call('XACK', KEYS[8], 'workers', ARGV[7])
   local removed = redis.call('XDEL', KEYS[8], ARGV[7])
   if (r[2] or 0) + 1 ~= attempt then return fenced end
-  if removed == 0 then return {'ok', r[1], r[8], last(r[5])} end
+  if removed == 0 then return {'ok', r[1], r[8], newest(KEYS[1])} end
   if r[1] ~= 'due' then return fenced end
 end
 
@@ -39,7 +39,7 @@ if ARGV[5] ~= '' then
 end
 local id = append(KEYS[2], 'TaskReleased', ARGV[1], data .. '}')
 local dueAt = state == 'retrying' and int(now + ARGV[5]) or msOf(id)
-redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, 'events', r[5] .. ' ' .. id)
+redis.call('HSET', KEYS[1], 'state', state, 'dueAt', dueAt, id, '')
 if started then
   redis.call('HSET', KEYS[1], 'uncounted', int((r[6] or 0) + 1), 'token', 'released ' .. ARGV[3])
   if redis.call('GET', KEYS[4]) == ARGV[3] then redis.call('DEL', KEYS[4]) end
@@ -47,7 +47,7 @@ end
 if state == 'retrying' then
   redis.call('ZADD', KEYS[5], dueAt, ARGV[1])
 else
-  redis.call('ZADD', KEYS[6], r[7], place(first(r[5]), ARGV[1]))
+  redis.call('ZADD', KEYS[6], r[7], place(r[5], ARGV[1]))
   redis.call('SADD', KEYS[7], ARGV[6])
 end
 return {'ok', state, dueAt, id}

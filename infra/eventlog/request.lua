@@ -27,11 +27,14 @@ local function lot(queue, number)
   return l
 end
 
+-- Mostly no row of a call was there before it: one question for all of them. made has those of this call.
+local some, made = redis.call('EXISTS', unpack(KEYS, 5, 4 + tasks)) > 0, {}
+
 local function request(row, number, task, queue, token, delayMs, runAt, priority, label, def)
-  if redis.call('HGET', row, 'state') then
-    local r = redis.call('HMGET', row, 'state', 'dueAt', 'events', 'queue', 'request')
+  if (some or made[row]) and redis.call('HGET', row, 'state') then
+    local r = redis.call('HMGET', row, 'state', 'dueAt', 'requested', 'queue', 'request')
     local duplicate = (r[5] or '') == token and '0' or '1'
-    return duplicate .. '\n' .. r[1] .. '\n' .. r[2] .. '\n' .. first(r[3]) .. '\n' .. r[4]
+    return duplicate .. '\n' .. r[1] .. '\n' .. r[2] .. '\n' .. r[3] .. '\n' .. r[4]
   end
   local delay = 0
   if runAt ~= '' then
@@ -45,13 +48,16 @@ local function request(row, number, task, queue, token, delayMs, runAt, priority
   local data = '{' .. label .. ',' .. def .. ',"dueAt":' .. dueAt
   if delay > 0 then data = data .. ',"delayMs":' .. int(delay) end
   local id = appendAt(KEYS[1], at, 'TaskRequested', task, data .. '}')
-  if token == '' then
-    redis.call('HSET', row, 'state', state, 'priority', priority, 'dueAt', dueAt, 'queue', queue,
-      'label', label, 'def', def, 'events', id)
+  local fields = {'state', state, 'priority', priority, 'dueAt', dueAt, 'queue', queue, 'label', label,
+    'requested', id}
+  if token ~= '' then add(fields, 'request', token) end
+  if #def > 256 then
+    add(fields, 'def', def)
   else
-    redis.call('HSET', row, 'state', state, 'priority', priority, 'dueAt', dueAt, 'queue', queue,
-      'label', label, 'def', def, 'events', id, 'request', token)
+    for from = 1, #def, 64 do add(fields, 'def' .. (from + 63) / 64, string.sub(def, from, from + 63)) end
   end
+  redis.call('HSET', row, unpack(fields))
+  made[row] = true
   local l = lot(queue, number)
   if delay > 0 then
     add(delayed, dueAt, task)

@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -30,7 +29,6 @@ type Attempt struct {
 	Token  string    // the value of the mutex
 	Worker string    // its id
 	Entry  events.ID // in the dispatch stream of the queue; zero once started
-	Def    string    // the definition as the dispatch entry has it; "": Start asks for it
 }
 
 // Started is what a worker needs to run an attempt.
@@ -53,10 +51,6 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 	if err != nil {
 		return Started{}, fmt.Errorf("start task %s: %w", a.Task, err)
 	}
-	wanted := "1"
-	if a.Def != "" {
-		wanted = "0"
-	}
 	p := l.Of(a.Task)
 	create := func() *group {
 		return &group{
@@ -65,7 +59,7 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 		}
 	}
 	r, err := l.starts.decide(ctx, p.Due(a.Queue)+" "+itoa(ms(lease))+" "+a.Worker, create, []string{p.Task(a.Task), p.Lock(a.Task)},
-		a.Task, itoa(int64(a.Number)), a.Token, a.Entry.String(), wanted)
+		a.Task, itoa(int64(a.Number)), a.Token, a.Entry.String())
 	if err != nil {
 		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, err)
 	}
@@ -80,7 +74,7 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 	if s.Label, err = l.labels.decode(r.str(1)); err != nil {
 		return Started{}, fmt.Errorf("start task %s: label in its row: %w", a.Task, err)
 	}
-	def := cmp.Or(a.Def, r.str(6))
+	def := r.str(6)
 	if def == "" { // it never changes, so that it can be read apart
 		def, err = repeated(ctx, func() (string, error) { return l.conn.View.HGet(ctx, p.Task(a.Task), "def").Result() })
 		if errors.Is(err, redis.Nil) {

@@ -4,29 +4,28 @@
 --       4 … task rows, then as many locks
 -- ARGV  1 lease, ms   2 worker id   3 worker, a JSON fragment, then for each task:
 --       1 task id   2 attempt   3 token, the value of the mutex   4 entry id in the dispatch stream
---       5 1: the definition is wanted, 0: the dispatch entry had it
 -- Returns for each task the lines
 --       ok, label, attempts that count, due at, lease end, entry id of TaskStarted,
---         definition ('': not wanted, or too large for an answer that others share)
+--         definition ('': too large for an answer that others share)
 --       | stale, state, attempt   the entry is not, or no longer, an attempt: it was removed
 --       | unlocked                the mutex is not ours: nothing happened
 --       | error, why
 --
 -- Repeatable: an active row with this attempt and this token answers as at the first time, and its
 -- lease ends when the answer says.
-local tasks = (#ARGV - 3) / 5
+local tasks = (#ARGV - 3) / 4
 local locks = redis.call('MGET', unpack(KEYS, 4 + tasks))
 local now = clock()
 local expiry = int(now + ARGV[1])
 local leases, settled = {}, {}
-local room = 65536 -- bytes that the definitions in the answers may have: a large one is read by itself
 
-local function start(row, lock, task, number, token, entry, wanted)
-  local r = redis.call('HMGET', row, 'state', 'attempt', 'token', 'dueAt', 'label', 'uncounted', 'events')
+local function start(row, lock, task, number, token, entry)
+  local r = redis.call('HMGET', row, 'state', 'attempt', 'token', 'dueAt', 'label', 'uncounted',
+    'def1', 'def2', 'def3', 'def4')
   local attempt = tonumber(number)
   local id
   if r[1] == 'active' and tonumber(r[2]) == attempt and r[3] == token then
-    id = last(r[7])
+    id = newest(row)
   elseif r[1] ~= 'due' or (r[2] or 0) + 1 ~= attempt then
     add(settled, entry)
     return 'stale\n' .. (r[1] or '') .. '\n' .. (r[2] or '0')
@@ -35,26 +34,21 @@ local function start(row, lock, task, number, token, entry, wanted)
   else
     id = append(KEYS[1], 'TaskStarted', task, '{' .. r[5] .. ',"attempt":' .. number .. ',' .. ARGV[3] ..
       ',"token":"' .. token .. '","waitMs":' .. int(math.max(0, now - r[4])) .. '}')
-    redis.call('HSET', row, 'state', 'active', 'attempt', number, 'token', token, 'worker', ARGV[2],
-      'events', r[7] .. ' ' .. id)
+    redis.call('HSET', row, 'state', 'active', 'attempt', number, 'token', token, 'worker', ARGV[2], id, '')
     add(settled, entry)
   end
   add(leases, expiry, task)
   local counted = r[6] and int(attempt - r[6]) or number
-  local def = ''
-  if wanted == '1' then
-    local size = redis.call('HSTRLEN', row, 'def')
-    if size <= room then
-      room, def = room - size, redis.call('HGET', row, 'def')
-    end
-  end
+  local pieces = 6
+  while r[pieces + 1] do pieces = pieces + 1 end
+  local def = table.concat(r, '', 7, pieces)
   return 'ok\n' .. r[5] .. '\n' .. counted .. '\n' .. r[4] .. '\n' .. expiry .. '\n' .. id .. '\n' .. def
 end
 
 local answers = {}
 for n = 1, tasks do
-  local i = 5 * n - 1
-  answers[n] = try(start, KEYS[3 + n], locks[n], unpack(ARGV, i, i + 4))
+  local i = 4 * n
+  answers[n] = try(start, KEYS[3 + n], locks[n], unpack(ARGV, i, i + 3))
 end
 if #leases > 0 then redis.call('ZADD', KEYS[2], unpack(leases)) end
 if #settled > 0 then

@@ -22,6 +22,13 @@ type Row struct {
 	Retried events.ID // the newest TaskRetryRequested, or the zero ID
 }
 
+// A definition of up to maxInPieces bytes is in fields of its own, piece bytes in each: Redis keeps a hash of
+// short values in one small piece of memory.
+const (
+	piece       = 64
+	maxInPieces = 256
+)
+
 // Fields returns the fields of the row and their values, in turn. It fails only for a payload that is not JSON.
 func (r Row) Fields() ([]string, error) {
 	label, err := events.Fragment(r.Label)
@@ -32,13 +39,25 @@ func (r Row) Fields() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("task %s: its definition: %w", r.ID, err)
 	}
-	list := make([]string, len(r.Events))
-	for i, id := range r.Events {
-		list[i] = id.String()
-	}
 	fields := []string{
 		"state", string(r.State), "priority", strconv.Itoa(r.Priority), "dueAt", strconv.FormatInt(r.DueAt, 10),
-		"queue", r.Queue, "label", label, "def", def, "events", strings.Join(list, " "),
+		"queue", r.Queue, "label", label,
+	}
+	for i, id := range r.Events {
+		if i == 0 {
+			fields = append(fields, "requested", id.String())
+		} else {
+			fields = append(fields, id.String(), "")
+		}
+	}
+	if len(def) > maxInPieces {
+		fields = append(fields, "def", def)
+	} else {
+		for n := 1; def != ""; n++ {
+			size := min(piece, len(def))
+			fields = append(fields, "def"+strconv.Itoa(n), def[:size])
+			def = def[size:]
+		}
 	}
 	if r.RequestID != "" {
 		fields = append(fields, "request", r.RequestID)

@@ -92,16 +92,25 @@ func TestARowHasTheFieldsThatScriptsWrite(t *testing.T) {
 		}
 		return fmt.Sprint(list)
 	}
-	if got, want := names(row), "[state priority dueAt queue label def events]"; got != want {
+	if got, want := names(row), "[state priority dueAt queue label requested def1]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	row.Attempt, row.Token, row.RequestID = 1, "t", "r"
-	if got, want := names(row), "[state priority dueAt queue label def events request attempt worker token]"; got != want {
+	if got, want := names(row), "[state priority dueAt queue label requested def1 request attempt worker token]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	row.Events, row.Payload = append(row.Events, events.ID{Ms: 2}, events.ID{Ms: 2, Seq: 1}), fmt.Appendf(nil, `"%0160d"`, 1)
+	if got, want := names(row), "[state priority dueAt queue label requested 2-0 2-1 def1 def2 def3 def4 request attempt worker token]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	row.Events, row.Payload = row.Events[:1], fmt.Appendf(nil, `"%0600d"`, 1)
+	if got, want := names(row), "[state priority dueAt queue label requested def request attempt worker token]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	row.Payload = nil
 	row = rows.Row{Task: row.Task, Retried: events.ID{Ms: 2}}
 	row.Attempt, row.Token = 0, ""
-	if got, want := names(row), "[state priority dueAt queue label def events request retry uncounted]"; got != want {
+	if got, want := names(row), "[state priority dueAt queue label requested def1 request retry uncounted]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	row.Payload = []byte("{")

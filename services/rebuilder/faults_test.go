@@ -18,7 +18,7 @@ func TestARebuildGoesOnWhateverTheNetworkLoses(t *testing.T) {
 	proxy := faults.Start(t, strings.TrimPrefix(strings.TrimSuffix(url, "/0"), "redis://"))
 	log := testredis.Open(t, proxy.URL(), 2)
 	cfg := rebuilder.Config{LeaseTTL: time.Minute, Memory: 2000}
-	for _, command := range []string{"set", "scan", "watch", "get", "exec", "xrange", "hgetall", "hmget", "hget", "zrange", "time", "del"} {
+	for _, command := range []string{"set", "scan", "watch", "get", "exec", "xrange", "hgetall", "hmget", "hkeys", "zrange", "time", "del"} {
 		for _, kind := range []faults.Kind{faults.DropRequest, faults.DropReply} {
 			h.lose(t.Context())
 			hits := proxy.Set(faults.Fault{Kind: kind, Times: 2, Only: faults.Named(command)})

@@ -15,9 +15,6 @@ import (
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
 
-// maxDefinition is how many bytes a definition may have to go with its dispatch entry, as in due.lua.
-const maxDefinition = 512
-
 // dispatch is what goes into a dispatch stream. There are as many as workers can run at once.
 type dispatch struct {
 	id     events.ID
@@ -115,7 +112,8 @@ func (x *indexing) page(ctx context.Context, keys []string) error {
 	err := eventlog.Persist(ctx, func() (err error) {
 		cmds, err = x.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			for _, key := range keys {
-				pipe.HMGet(ctx, key, "state", "queue", "priority", "dueAt", "events", "attempt", "token", "label")
+				pipe.HMGet(ctx, key, "state", "queue", "priority", "dueAt", "requested", "attempt", "token", "label")
+				pipe.HKeys(ctx, key)
 			}
 			return nil
 		})
@@ -125,20 +123,10 @@ func (x *indexing) page(ctx context.Context, keys []string) error {
 		return err
 	}
 	found := make([]place, 0, len(keys))
-	for i, cmd := range cmds {
-		if p, ok := newPlace(strings.TrimPrefix(keys[i], x.part.Task("")), cmd.(*redis.SliceCmd).Val()); ok {
+	for i, key := range keys {
+		values, fields := cmds[2*i].(*redis.SliceCmd).Val(), cmds[2*i+1].(*redis.StringSliceCmd).Val()
+		if p, ok := newPlace(strings.TrimPrefix(key, x.part.Task("")), values, fields); ok {
 			found = append(found, p)
-		}
-	}
-	for i := range found {
-		if p := &found[i]; p.state == events.StateDue {
-			err := eventlog.Persist(ctx, func() (err error) {
-				p.def, err = x.rdb.HGet(ctx, x.part.Task(p.task), "def").Result()
-				return err
-			})
-			if err != nil {
-				return err
-			}
 		}
 	}
 	return x.write(ctx, func(pipe redis.Pipeliner) {
@@ -150,14 +138,14 @@ func (x *indexing) page(ctx context.Context, keys []string) error {
 
 // place is what a row says of where its task stands.
 type place struct {
-	task, queue, token, label, def string
-	state                          events.State
-	priority, dueAt                float64
-	attempt                        int
-	requested, last                events.ID
+	task, queue, token, label string
+	state                     events.State
+	priority, dueAt           float64
+	attempt                   int
+	requested, last           events.ID
 }
 
-func newPlace(task string, values []any) (place, bool) {
+func newPlace(task string, values []any, fields []string) (place, bool) {
 	var s [8]string
 	for i := range min(len(s), len(values)) {
 		s[i], _ = values[i].(string)
@@ -166,14 +154,10 @@ func newPlace(task string, values []any) (place, bool) {
 	p.priority, _ = strconv.ParseFloat(s[2], 64)
 	p.dueAt, _ = strconv.ParseFloat(s[3], 64)
 	p.attempt, _ = strconv.Atoi(s[5])
-	ids := strings.Fields(s[4])
-	if len(ids) == 0 {
-		return p, false
-	}
-	var err [2]error
-	p.requested, err[0] = events.ParseID(ids[0])
-	p.last, err[1] = events.ParseID(ids[len(ids)-1])
-	return p, err[0] == nil && err[1] == nil
+	var err error
+	p.requested, err = events.ParseID(s[4])
+	p.last = slices.MaxFunc(append(eventlog.LaterEvents(slices.Values(fields)), p.requested), events.ID.Compare)
+	return p, err == nil
 }
 
 // put writes what finds one task.
@@ -188,11 +172,8 @@ func (x *indexing) put(ctx context.Context, pipe redis.Pipeliner, p place) {
 		}
 		pipe.ZAdd(ctx, x.part.Delayed, redis.Z{Score: p.dueAt, Member: p.task})
 	case events.StateDue:
-		if len(p.def) > maxDefinition {
-			p.def = ""
-		}
 		x.due[p.queue] = append(x.due[p.queue], dispatch{p.last, []string{
-			"task", p.task, "attempt", strconv.Itoa(p.attempt + 1), "label", p.label, "def", p.def,
+			"task", p.task, "attempt", strconv.Itoa(p.attempt + 1), "label", p.label,
 		}})
 	case events.StateActive:
 		x.active[p.task] = true

@@ -275,3 +275,42 @@ func TestWhatIsMadeAgainIsWhatWasLost(t *testing.T) {
 		}
 	})
 }
+
+func TestADefinitionOfAnySizeIsMadeAgainAsItWas(t *testing.T) {
+	log := testredis.Open(t, testredis.Start(t).URL(), 1)
+	h := &house{log: log, rdb: log.Conn().View, fail: t.Fatal}
+	ctx, p := t.Context(), log.Partitions()[0]
+	payloads := map[string]string{}
+	for n := range 320 {
+		task := fmt.Sprint("t", n)
+		payloads[task] = `"` + strings.Repeat("x", n) + `"`
+		_, err := log.Request(ctx, eventlog.Request{
+			Task: task, Label: events.Label{Queue: "q", Name: "n"}, Definition: events.Definition{MaxAttempts: 1, Payload: []byte(payloads[task])},
+		})
+		h.must(err)
+	}
+	if encoding := h.rdb.ObjectEncoding(ctx, p.Task("t100")).Val(); encoding != "listpack" {
+		t.Errorf("a row with a small payload is a %s", encoding)
+	}
+	before, ends := h.state(ctx)
+	h.lose(ctx)
+	_, err := rebuilder.Run(ctx, log, rebuilder.Config{LeaseTTL: time.Minute})
+	h.must(err)
+	h.same(ctx, before, ends)
+	for members := range slices.Chunk(h.rdb.ZRange(ctx, p.Waiting("q"), 0, -1).Val(), eventlog.MaxItems) {
+		_, err := log.Due(ctx, p, "q", len(payloads), members)
+		h.must(err)
+	}
+	for _, row := range h.rowsOf(ctx, events.StateDue) {
+		h.must(h.rdb.Set(ctx, p.Lock(row.ID), "token", hour).Err())
+		s, err := log.Start(ctx, eventlog.Attempt{Task: row.ID, Queue: "q", Number: 1, Token: "token", Worker: "w", Entry: row.Events[1]}, hour)
+		h.must(err)
+		if string(s.Payload) != payloads[row.ID] {
+			t.Errorf("%s starts with the payload %s", row.ID, s.Payload)
+		}
+		delete(payloads, row.ID)
+	}
+	if len(payloads) > 0 {
+		t.Errorf("%d tasks were not started", len(payloads))
+	}
+}

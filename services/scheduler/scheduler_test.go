@@ -348,8 +348,8 @@ func TestOnePoisonedRowStopsNobodyElse(t *testing.T) {
 		rdb.SAdd(ctx, h.p.Ready, "junk", "broken", "streamless").Err(),
 		rdb.Set(ctx, h.p.Due("streamless"), "x", 0).Err(),
 		rdb.ZAdd(ctx, h.p.Waiting("streamless"), redis.Z{Member: "0000000000001-0000000000:nobody"}).Err(),
-		rdb.HSet(ctx, h.p.Task("priceless"), "state", "active", "queue", "default", "events", "1-1", "attempt", "1",
-			"label", `"queue":"default","name":"n"`, "def", `"maxAttempts":1`).Err(),
+		rdb.HSet(ctx, h.p.Task("priceless"), "state", "active", "queue", "default", "requested", "1-1", "attempt", "1",
+			"label", `"queue":"default","name":"n"`, "def1", `"maxAttempts":1`).Err(),
 	} {
 		if err != nil {
 			t.Fatal(err)

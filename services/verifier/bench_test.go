@@ -69,7 +69,7 @@ func live(b *testing.B, log *eventlog.Log, n int) {
 			b.Fatal(err)
 		}
 		crowd(b, many, len(entries), func(ctx context.Context, i int) error {
-			a := eventlog.Attempt{Queue: "q", Number: 1, Worker: "w", Token: entries[i].ID, Def: `"maxAttempts":5`}
+			a := eventlog.Attempt{Queue: "q", Number: 1, Worker: "w", Token: entries[i].ID}
 			a.Task, _ = entries[i].Values["task"].(string)
 			a.Entry, _ = events.ParseID(entries[i].ID) // Redis wrote it
 			if err := log.Conn().Decide.Set(ctx, p.Lock(a.Task), a.Token, hour).Err(); err != nil {

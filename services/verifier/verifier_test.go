@@ -117,10 +117,13 @@ var damages = map[string]damage{
 	"a due time":          set("delayed", "dueAt", "1").says("another due time"),
 	"a token":             set("active", "token", "x").says("another token or worker"),
 	"a worker":            set("failed", "worker", "x").says("another token or worker"),
-	"a definition":        set("waiting", "def", `"priority":7,"maxAttempts":3`).says("another definition"),
-	"a retry":             set("again", "retry", "r2 1-0").says("another retry"),
-	"events":              set("due", "events", "1-0 2-0").says("its newest event is 2-0"),
-	"a queue":             set("waiting", "queue", "other").says("its queue or priority"),
+	"a definition": {func(h *house) error {
+		row := h.p.Task("waiting")
+		return errors.Join(h.rdb.HDel(h.Context(), row, "def1", "def2").Err(), h.rdb.HSet(h.Context(), row, "def", `"priority":7,"maxAttempts":3`).Err())
+	}, rowOf("waiting"), "another definition"},
+	"a retry": set("again", "retry", "r2 1-0").says("another retry"),
+	"events":  set("due", "9999999999999-0", "").says("its newest event is 9999999999999-0"),
+	"a queue": set("waiting", "queue", "other").says("its queue or priority"),
 
 	"a delayed one is gone":      {func(h *house) error { return h.rdb.ZRem(h.Context(), h.p.Delayed, "delayed").Err() }, delayed, "it is missing"},
 	"a retrying one is gone":     {func(h *house) error { return h.rdb.ZRem(h.Context(), h.p.Delayed, "retrying").Err() }, delayed, "it is missing"},

@@ -161,13 +161,13 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 
 // attempt is one that is not started: its entry lies in the dispatch stream.
 func (w *Worker) attempt(d *delivery, token string) eventlog.Attempt {
-	return eventlog.Attempt{Task: d.Task, Queue: d.Queue, Number: d.Attempt, Token: token, Worker: w.cfg.ID, Entry: d.Entry, Def: d.Def}
+	return eventlog.Attempt{Task: d.Task, Queue: d.Queue, Number: d.Attempt, Token: token, Worker: w.cfg.ID, Entry: d.Entry}
 }
 
 // held is the attempt once it is started: its entry is gone.
 func (w *Worker) held(d *delivery, token string) eventlog.Attempt {
 	a := w.attempt(d, token)
-	a.Entry, a.Def = events.ID{}, ""
+	a.Entry = events.ID{}
 	return a
 }
 

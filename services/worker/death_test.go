@@ -80,7 +80,7 @@ func TestATaskThatIsDeliveredAgainAndAgainStartsOnce(t *testing.T) {
 	h.awaitType("a", events.TypeTaskStarted)
 	rdb, due := h.server.Client(), h.part.Due(events.DefaultQueue)
 	for _, attempt := range []string{"1", "1", "2", "0"} {
-		entry := &redis.XAddArgs{Stream: due, Values: []string{"task", "a", "attempt", attempt, "label", `"queue":"default","name":"test"`, "def", ""}}
+		entry := &redis.XAddArgs{Stream: due, Values: []string{"task", "a", "attempt", attempt, "label", `"queue":"default","name":"test"`}}
 		if err := rdb.XAdd(t.Context(), entry).Err(); err != nil {
 			t.Fatal(err)
 		}

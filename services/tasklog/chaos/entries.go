@@ -29,7 +29,7 @@ func double(ctx context.Context, h *house, dice *rand.Rand) error {
 			return err
 		}
 		err = h.redis.rdb.Do(ctx, "XADD", part.Due(due.Queue), "*", "task", e.Task,
-			"attempt", due.Attempt, "label", label, "def", "").Err()
+			"attempt", due.Attempt, "label", label).Err()
 		if err != nil {
 			return err
 		}
@@ -67,8 +67,8 @@ func (h *house) spoilPart(ctx context.Context, part eventlog.Partition, task str
 	for _, queue := range queues {
 		for _, values := range [][]any{
 			{"field", "no entry"},
-			{"task", task, "attempt", "many", "label", "", "def", ""},
-			{"task", task, "attempt", "1", "label", `"queue":`, "def", `"priority":`},
+			{"task", task, "attempt", "many", "label", ""},
+			{"task", task, "attempt", "1", "label", `"queue":`},
 		} {
 			if err := h.redis.rdb.Do(ctx, append([]any{"XADD", part.Due(queue), "*"}, values...)...).Err(); err != nil {
 				return err
