@@ -13,6 +13,7 @@
 //	  ├─ ready, queues, paused   sets  of queues: with something waiting, all, paused
 //	  └─ view:<name>             a projection and its checkpoint
 //	lock:task:<id>  workers  swept    not derived: who runs, who is there, when was swept
+//	lock:<service>  members:<service> nor these: who leads the partition, who shares the partitions (in {0} only)
 //	rebuild                           the gate: while it is there, what is derived is being made again, or the log copied
 //	copy                              of which log this one is a copy, and how far
 //

@@ -62,6 +62,12 @@ func (p Partition) Due(queue string) string { return p.base + "due:" + queue }
 // View is the key of a projection.
 func (p Partition) View(name string) string { return p.base + "view:" + name }
 
+// Members is the key of who runs a service that shares the partitions, a hash. That of the first partition is used.
+func (p Partition) Members(service string) string { return p.base + "members:" + service }
+
+// Leads is the key of the lease of who leads a partition in such a service.
+func (p Partition) Leads(service string) string { return p.base + "lock:" + service }
+
 // Snapshot is the key of how things stood after an entry, a hash.
 func (p Partition) Snapshot(after events.ID) string { return p.base + "snapshot:" + after.String() }
 

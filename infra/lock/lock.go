@@ -1,11 +1,11 @@
-// Package lock takes the mutex of a task: redsync on one Redis, over the same pipelined client as
-// the decisions.
+// Package lock takes a mutex, such as that of a task: redsync on one Redis, over a client that the caller chooses.
 //
 // # Guarantees
 //
-// The mutex keeps two workers from starting one attempt at once, and nothing more. What fences is
-// the attempt number in the task's row: a mutex that expired, or was taken over, can do no harm. So
-// one Redis is enough, and no quorum is asked for.
+// The mutex of a task keeps two workers from starting one attempt at once, that of a partition two schedulers from
+// doing the same work, and nothing more. What fences is the attempt number in the task's row, and what every step
+// of a scheduler checks: a mutex that expired, or was taken over, can do no harm. So one Redis is enough, and no
+// quorum is asked for.
 //
 // # Failure
 //
@@ -55,8 +55,8 @@ func New(rdb redis.UniversalClient, cfg Config) *Locker {
 	}
 }
 
-// Mutex is one that is held. It is not extended here: eventlog.Extend extends it together with the
-// lease, and a finish releases it in the same step as it records.
+// Mutex is one that is held. That of a task is not extended here: eventlog.Extend extends it together with the
+// lease of the attempt, and a finish releases it in the same step as it records.
 type Mutex struct {
 	// Token is the value of the key: with the attempt number it is what a worker is known by.
 	Token string
@@ -76,6 +76,19 @@ func (l *Locker) Lock(ctx context.Context, key string) (*Mutex, error) {
 		return nil, fmt.Errorf("lock %s: %w", key, ErrTaken)
 	}
 	return nil, fmt.Errorf("lock %s: %w", key, err)
+}
+
+// Extend lets the mutex live for its TTL from now. It returns ErrTaken when it is not ours any more. Any other error
+// means unknown, and Extend may be called again.
+func (m *Mutex) Extend(ctx context.Context) error {
+	_, err := m.m.ExtendContext(ctx)
+	if _, taken := errors.AsType[*redsync.ErrTaken](err); taken || errors.Is(err, redsync.ErrExtendFailed) {
+		return fmt.Errorf("extend %s: %w", m.m.Name(), ErrTaken)
+	}
+	if err != nil {
+		return fmt.Errorf("extend %s: %w", m.m.Name(), err)
+	}
+	return nil
 }
 
 // Unlock releases the mutex if it is still ours: one that expired, or that somebody else has taken

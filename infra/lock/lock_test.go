@@ -177,6 +177,34 @@ func TestUnlockFreesOnlyWhatIsOnesOwn(t *testing.T) {
 	})
 }
 
+func TestAMutexIsExtendedByItsHolderOnly(t *testing.T) {
+	each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		mine := take(t, lock.New(rdb, once))
+		if err := rdb.PExpire(t.Context(), key, time.Second).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := mine.Extend(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if ttl := rdb.PTTL(t.Context(), key).Val(); ttl <= 50*time.Second || ttl > once.TTL {
+			t.Errorf("it lives %s, want a minute", ttl)
+		}
+		if err := rdb.Del(t.Context(), key).Err(); err != nil { // it expired
+			t.Fatal(err)
+		}
+		if err := mine.Extend(t.Context()); !errors.Is(err, lock.ErrTaken) {
+			t.Errorf("extending one that is gone: %v, want ErrTaken", err)
+		}
+		theirs := take(t, lock.New(rdb, once))
+		if err := mine.Extend(t.Context()); !errors.Is(err, lock.ErrTaken) {
+			t.Errorf("extending one that somebody else has: %v, want ErrTaken", err)
+		}
+		if value := rdb.Get(t.Context(), key).Val(); value != theirs.Token {
+			t.Errorf("the key holds %q, want %q", value, theirs.Token)
+		}
+	})
+}
+
 func TestAMutexExpires(t *testing.T) {
 	each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		began := time.Now()
@@ -211,6 +239,13 @@ func TestARedisThatIsAwayIsNoTakenMutex(t *testing.T) {
 	defer func() { _ = rdb.Close() }() // it never had a connection
 	if _, err := lock.New(rdb, once).Lock(t.Context(), key); err == nil || errors.Is(err, lock.ErrTaken) || !eventlog.Unavailable(err) {
 		t.Errorf("got %v, want that it is unknown", err)
+	}
+	srv := testredis.Start(t)
+	conn := testredis.Connect(t, srv.URL())
+	mine := take(t, lock.New(conn.Decide, once))
+	srv.Kill()
+	if err := mine.Extend(t.Context()); err == nil || errors.Is(err, lock.ErrTaken) || !eventlog.Unavailable(err) {
+		t.Errorf("extending: got %v, want that it is unknown", err)
 	}
 }
 

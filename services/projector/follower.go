@@ -16,8 +16,8 @@ const (
 	readBatch = 1000 // entries of one read
 	maxBatch  = 5000 // entries of one save
 
-	// standBy bounds how long a projector sleeps that waits for its turn: another that stops in
-	// good order gives the lease back before it ends.
+	// standBy bounds how long a projector sleeps that waits for a lease: another that stops in
+	// good order, or has partitions to spare, gives the lease back before it ends.
 	standBy = 2 * time.Second
 )
 
@@ -33,6 +33,8 @@ type follower struct {
 	renewed time.Time        // when the lease was extended, by our clock
 	saved   time.Time        // when the views were stored
 	saves   int
+
+	failures int // tries to lead, in a row, that failed
 }
 
 // lead takes the lease, loads the views and keeps them until something goes wrong. While another projector

@@ -3,9 +3,9 @@
 //
 // # Guarantees
 //
-// The stored views are those of their checkpoint, always. Any number of projectors may run: a lease
-// picks one for each partition, and the others wait for their turn; two at once do no harm, for a
-// checkpoint that somebody else moved is not moved again. An event is in the views some 100 ms after
+// The stored views are those of their checkpoint, always. Any number of projectors may run: they share the
+// partitions, and a lease picks one for each; two at once do no harm, for a checkpoint that somebody else moved
+// is not moved again. An event is in the views some 100 ms after
 // it happened, under any load that one process can fold.
 //
 // Beside the views it makes snapshots, from which package past answers what was true at an instant. They
@@ -30,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,6 +37,7 @@ import (
 
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/pause"
+	"github.com/tasklog/tasklog/infra/share"
 	"github.com/tasklog/tasklog/infra/views"
 )
 
@@ -121,30 +121,29 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg prometheus.Regi
 // Run blocks until ctx ends and everything it started is over, at the latest some eventlog.MaxBlock
 // later. It returns nil.
 func (p *Projector) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
+	followers := map[int]*follower{}
 	for _, part := range p.log.Partitions() {
-		f := &follower{Projector: p, part: part}
-		wg.Go(func() { f.run(ctx) })
+		followers[part.N] = &follower{Projector: p, part: part}
 	}
-	wg.Wait()
+	share.New(p.log, "projector", p.slog).Run(ctx, func(ctx context.Context, part eventlog.Partition) time.Duration {
+		return followers[part.N].turn(ctx)
+	})
 	return nil
 }
 
-// run leads the partition whenever it can, until ctx ends.
-func (f *follower) run(ctx context.Context) {
-	for failures := 0; ctx.Err() == nil; {
-		saved := f.saves
-		wait, err := f.lead(ctx)
-		if f.saves > saved {
-			failures = 0
-		}
-		if err != nil && !errors.Is(err, views.ErrMoved) {
-			f.failed(ctx, failures, err)
-			failures++
-			continue
-		}
-		pause.For(ctx, wait)
+// turn leads the partition if it can, until ctx ends. It returns how long to wait before the next try.
+func (f *follower) turn(ctx context.Context) time.Duration {
+	saved := f.saves
+	wait, err := f.lead(ctx)
+	if f.saves > saved {
+		f.failures = 0
 	}
+	if err != nil && !errors.Is(err, views.ErrMoved) {
+		f.failed(ctx, f.failures, err)
+		f.failures++
+		return 0
+	}
+	return wait
 }
 
 // failed reports why a partition is not led, and waits before the next try: longer each time in a

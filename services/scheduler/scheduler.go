@@ -13,6 +13,13 @@
 // checks what it was told. An attempt ends once. At idle nothing is polled: a step happens at the
 // next event of the log, or at the next due time.
 //
+// # Sharing
+//
+// Schedulers share the partitions of a log: a lease picks one for each, and each has about as many. It saves work
+// and nothing depends on it. Only the sweeper runs everywhere: when a partition changes hands, it must not look as if
+// nobody had been able to extend a lease. A log with one partition cannot be shared, and every scheduler works on
+// it: so no task waits when one of them is killed.
+//
 // # Time
 //
 // Redis' clock alone. If it goes back, nothing becomes due until it has caught up.
@@ -20,21 +27,25 @@
 // # Failure
 //
 // Redis away: a step is tried again, none is skipped, for each starts from what Redis holds and
-// not from what happened before. This process killed: any other one goes on. All of them away for
-// longer than two sweeps, or Redis: every running attempt first gets one more lease.
+// not from what happened before. This process killed: another one goes on, with several partitions
+// some 4 s later. All of them away for longer than two sweeps, or Redis: every running attempt first gets one
+// more lease.
 package scheduler
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/lock"
 	"github.com/tasklog/tasklog/infra/pause"
+	"github.com/tasklog/tasklog/infra/share"
 )
 
 // Config says how the scheduler judges workers.
@@ -62,6 +73,7 @@ func (c Config) withDefaults() Config {
 // Scheduler runs the four processes for every partition.
 type Scheduler struct {
 	log     *eventlog.Log
+	locks   *lock.Locker // of partitions
 	cfg     Config
 	slog    *slog.Logger
 	metrics metrics
@@ -73,25 +85,37 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg prometheus.Regi
 	if cfg.LeaseTTL < time.Second {
 		return nil, fmt.Errorf("lease TTL %s: a pause of Redis would re-run what is running; want 1s or more", cfg.LeaseTTL)
 	}
-	return &Scheduler{log: log, cfg: cfg, slog: logger, metrics: newMetrics(reg)}, nil
+	locks := lock.New(log.Conn().Lease, lock.Config{TTL: leadTTL, Tries: 1})
+	return &Scheduler{log: log, locks: locks, cfg: cfg, slog: logger, metrics: newMetrics(reg)}, nil
 }
 
 // Run blocks until ctx ends and everything it started is over, soon after; with a Redis that cannot be
 // asked to end a wait, some eventlog.MaxBlock later. It returns nil.
 func (s *Scheduler) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	for _, p := range s.log.Partitions() {
-		d := newDispatcher(s, p)
-		for _, process := range []func(context.Context){
-			d.wake, d.run,
-			func(ctx context.Context) { s.sweep(ctx, p) },
-			func(ctx context.Context) { s.reconcile(ctx, p) },
-		} {
-			wg.Go(func() { process(ctx) })
-		}
+	defer wg.Wait()
+	parts := s.log.Partitions()
+	for _, p := range parts {
+		wg.Go(func() { s.sweep(ctx, p) })
 	}
-	wg.Wait()
+	if len(parts) == 1 {
+		s.work(ctx, parts[0])
+		return nil
+	}
+	share.New(s.log, service, s.slog).Run(ctx, s.lead)
 	return nil
+}
+
+// work makes the tasks of a partition due and mends its ledgers, until ctx ends.
+func (s *Scheduler) work(ctx context.Context, p eventlog.Partition) {
+	s.metrics.leads.WithLabelValues(strconv.Itoa(p.N)).Set(1)
+	defer s.metrics.leads.WithLabelValues(strconv.Itoa(p.N)).Set(0)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	d := newDispatcher(s, p)
+	for _, process := range []func(context.Context){d.wake, d.run, func(ctx context.Context) { s.reconcile(ctx, p) }} {
+		wg.Go(func() { process(ctx) })
+	}
 }
 
 // failed reports a step that will be tried again, and waits before that: longer each time in a
@@ -110,6 +134,7 @@ func (s *Scheduler) failed(ctx context.Context, process string, p eventlog.Parti
 type metrics struct {
 	promoted, dispatched, abandoned, spared, forgotten prometheus.Counter
 	mended, failures                                   *prometheus.CounterVec
+	leads                                              *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -124,9 +149,11 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		forgotten:  prometheus.NewCounter(counter("forgotten_total", "Times that Redis was found to have lost the log.")),
 		mended:     prometheus.NewCounterVec(counter("mended_total", "Ledger entries put back from rows."), []string{"ledger"}),
 		failures:   prometheus.NewCounterVec(counter("step_failures_total", "Steps that failed and were tried again."), []string{"process"}),
+		leads: prometheus.NewGaugeVec(prometheus.GaugeOpts(counter("leads", "1 while this process makes the tasks of the partition due.")),
+			[]string{"partition"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.promoted, m.dispatched, m.abandoned, m.spared, m.forgotten, m.mended, m.failures)
+		reg.MustRegister(m.promoted, m.dispatched, m.abandoned, m.spared, m.forgotten, m.mended, m.failures, m.leads)
 	}
 	return m
 }

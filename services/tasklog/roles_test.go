@@ -109,7 +109,7 @@ func TestEveryServiceWorksAsItsOwnUserAndLogsNoPayload(t *testing.T) {
 	env := func(user string) []string {
 		return []string{
 			"TASKLOG_REDIS_URL=" + r.url(user), "TASKLOG_ADDR=127.0.0.1:0", "TASKLOG_HEALTH_ADDR=127.0.0.1:0", "TASKLOG_LOG_LEVEL=debug",
-			"TASKLOG_LOG_FORMAT=json", "TASKLOG_LEASE_TTL=3s", "TASKLOG_RELAY_TYPES=TaskRequested,TaskCompleted", "TASKLOG_RECONCILE_EVERY=100ms",
+			"TASKLOG_LOG_FORMAT=json", "TASKLOG_LEASE_TTL=3s", "TASKLOG_RELAY_TYPES=TaskRequested,TaskCompleted", "TASKLOG_RECONCILE_EVERY=100ms", "TASKLOG_PARTITIONS=2",
 		}
 	}
 	running := map[string]*process{}
