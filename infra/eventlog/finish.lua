@@ -34,6 +34,9 @@ local function finish(row, lock, task, attempt, token, kind, rest, delay)
   end
   local id = append(KEYS[1], kind, task, data .. '}')
   redis.call('HSET', row, 'state', state, id, '')
+  if state == 'completed' then -- it never starts again: what it was asked for is in the log
+    redis.call('HDEL', row, 'def', 'def1', 'def2', 'def3', 'def4')
+  end
   add(ended, task)
   add(locks, lock)
   add(tokens, token)

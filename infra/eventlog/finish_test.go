@@ -2,6 +2,8 @@ package eventlog_test
 
 import (
 	"errors"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,5 +143,32 @@ func TestAResultThatIsNotJSONIsRefused(t *testing.T) {
 			}
 		})
 		must(h.log.Complete(t.Context(), a, 0, nil))(h)
+	})
+}
+
+func TestAPayloadIsStoredOnceWhenItsTaskIsCompleted(t *testing.T) {
+	each(t, func(t *testing.T, h *hand) {
+		for size, task := range map[int]string{0: "none", 100: "small", 5000: "large"} {
+			r := want(task)
+			r.Payload, r.Priority, r.TimeoutMs = []byte(`"`+strings.Repeat("x", size)+`"`), 3, 1000
+			h.request(r)
+			h.due("q")
+			a := h.start(task, "w1")
+			whole := h.task(task).Definition
+			must(h.log.Complete(t.Context(), a, time.Second, nil))(h)
+			row := must(h.rdb.HGetAll(t.Context(), h.p.Task(task)).Result())(h)
+			for field, value := range row {
+				if strings.HasPrefix(field, "def") {
+					t.Errorf("the row of %s has %s=%s", task, field, value)
+				}
+			}
+			if got := h.task(task).Definition; !reflect.DeepEqual(got, whole) {
+				t.Errorf("%s: got %+v, want %+v", task, got, whole)
+			}
+			list := must(h.log.Tasks(t.Context(), h.p, []string{task}))(h)
+			if len(list) != 1 || list[0].Priority != 3 || list[0].State != events.StateCompleted {
+				t.Errorf("%s: listed as %+v", task, list)
+			}
+		}
 	})
 }

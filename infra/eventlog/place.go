@@ -19,5 +19,6 @@ func TaskAt(place string) string {
 	return place[placeBytes:]
 }
 
-// Row reads a task's row out of its fields. An error says that no decision wrote it.
+// Row reads a task's row out of its fields; that of a completed task has of its definition the priority only.
+// An error says that no decision wrote it.
 func Row(id string, fields map[string]string) (events.Task, error) { return parseRow(id, fields) }

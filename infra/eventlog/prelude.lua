@@ -38,6 +38,7 @@ end
 -- entry id. So one more is added without a look at the others, and the row stays what Redis keeps in one
 -- small piece of memory: a hash of short values. For the same sake a definition of up to 256 bytes is in
 -- the fields def1 … def4, 64 bytes in each, and only a longer one in def.
+-- That of a completed task is nowhere but in the log.
 
 -- newest returns the entry id of a row's newest event, when that is a later one.
 local function newest(row)

@@ -171,14 +171,32 @@ func (l *Log) Task(ctx context.Context, id string) (events.Task, error) {
 	if len(row) == 0 {
 		return events.Task{}, fmt.Errorf("read task %s: %w", id, l.missing(ctx, l.Of(id)))
 	}
-	return parseRow(id, row)
+	t, err := parseRow(id, row)
+	if err == nil && definition(row) == "" {
+		err = l.define(ctx, &t)
+	}
+	return t, err
+}
+
+// define reads what a task was asked for out of the log, as far as that still holds it, or what is attached to it.
+func (l *Log) define(ctx context.Context, t *events.Task) error {
+	list, err := l.Range(ctx, l.Of(t.ID), t.Events[0].Prev(), t.Events[0], 1)
+	if err != nil {
+		return fmt.Errorf("read what task %s was asked for: %w", t.ID, err)
+	}
+	for _, e := range list {
+		if d, ok := e.Data.(events.TaskRequested); ok && e.Task == t.ID {
+			t.Definition = d.Definition
+		}
+	}
+	return nil
 }
 
 // rowsPerRead bounds what a read of tasks holds at once: a row may have a payload of a MiB.
 const rowsPerRead = 20
 
-// Tasks returns the tasks of one partition, in the order of ids, without their payloads; those without
-// a row, or with one that no decision wrote, are left out: one of them must not stop the others.
+// Tasks returns the tasks of one partition, in the order of ids, without their payloads, and of completed ones
+// with no more of their definitions than the priority; those without a row, or with one that no decision wrote, are left out: one of them must not stop the others.
 func (l *Log) Tasks(ctx context.Context, p Partition, ids []string) ([]events.Task, error) {
 	tasks := make([]events.Task, 0, len(ids))
 	for some := range slices.Chunk(ids, rowsPerRead) {
@@ -266,6 +284,15 @@ func (l *Log) History(ctx context.Context, t events.Task) ([]Entry, error) {
 	return history, nil
 }
 
+// definition is that of a row, a JSON fragment; "" in the row of a completed task.
+func definition(row map[string]string) string {
+	def := row["def"]
+	for n := 1; row["def"+strconv.Itoa(n)] != ""; n++ {
+		def += row["def"+strconv.Itoa(n)]
+	}
+	return def
+}
+
 // LaterEvents are those that the fields of a row name, apart from the one that made the row, in no order.
 func LaterEvents(fields iter.Seq[string]) (list []events.ID) {
 	for field := range fields {
@@ -287,11 +314,9 @@ func parseRow(id string, row map[string]string) (events.Task, error) {
 	if err := events.ReadFragment(row["label"], &t.Label); err != nil {
 		return t, fmt.Errorf("task %s: label in its row: %w", id, err)
 	}
-	def := row["def"]
-	for n := 1; row["def"+strconv.Itoa(n)] != ""; n++ {
-		def += row["def"+strconv.Itoa(n)]
-	}
-	if err := events.ReadFragment(def, &t.Definition); err != nil {
+	if def := definition(row); def == "" && t.State == events.StateCompleted {
+		t.Priority, _ = strconv.Atoi(row["priority"])
+	} else if err := events.ReadFragment(def, &t.Definition); err != nil {
 		return t, fmt.Errorf("task %s: definition in its row: %w", id, err)
 	}
 	t.DueAt, _ = strconv.ParseInt(row["dueAt"], 10, 64) // the scripts write integers

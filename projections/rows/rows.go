@@ -23,7 +23,7 @@ type Row struct {
 }
 
 // A definition of up to maxInPieces bytes is in fields of its own, piece bytes in each: Redis keeps a hash of
-// short values in one small piece of memory.
+// short values in one small piece of memory. The row of a completed task has none.
 const (
 	piece       = 64
 	maxInPieces = 256
@@ -49,6 +49,9 @@ func (r Row) Fields() ([]string, error) {
 		} else {
 			fields = append(fields, id.String(), "")
 		}
+	}
+	if r.State == events.StateCompleted {
+		def = ""
 	}
 	if len(def) > maxInPieces {
 		fields = append(fields, "def", def)

@@ -49,10 +49,10 @@ type Task struct {
 	CreatedAt   string       `json:"createdAt,omitempty"`
 	UpdatedAt   string       `json:"updatedAt,omitempty"` // of the newest event
 	DueAt       string       `json:"dueAt"`
-	Attempt     int          `json:"attempt"`  // number of the last attempt that started; 0: none
-	Attempts    int          `json:"attempts"` // how many count against maxAttempts
-	MaxAttempts int          `json:"maxAttempts"`
-	Worker      string       `json:"worker,omitempty"` // of the last attempt
+	Attempt     int          `json:"attempt"`               // number of the last attempt that started; 0: none
+	Attempts    int          `json:"attempts"`              // how many count against maxAttempts
+	MaxAttempts int          `json:"maxAttempts,omitempty"` // not told of completed tasks in lists
+	Worker      string       `json:"worker,omitempty"`      // of the last attempt
 }
 
 // TaskOf is a task as it is now.
