@@ -81,8 +81,8 @@ func (a *Archive) compare(ctx context.Context, log *eventlog.Log, p eventlog.Par
 	differs := func(id events.ID) error {
 		return fmt.Errorf("%w: partition %d has another entry at %s than archive %s: nothing from there on was trimmed", ErrDiverged, p.N, id, a.name)
 	}
-	for from < to {
-		raw, err := log.Raw(ctx, p, after, last, page)
+	for pages := log.Pages(page); from < to; {
+		raw, _, err := pages.Raw(ctx, p, after, last)
 		if err != nil {
 			return err
 		}
@@ -110,8 +110,9 @@ func Discard(ctx context.Context, log *eventlog.Log, p eventlog.Partition, r Ret
 	if err != nil {
 		return t.done, err
 	}
+	pages := log.Pages(page)
 	for i := int64(0); ; {
-		raw, err := log.Raw(ctx, p, t.done.Upto, events.MaxID, page)
+		raw, _, err := pages.Raw(ctx, p, t.done.Upto, events.MaxID)
 		if err != nil || len(raw) == 0 {
 			return t.done, err
 		}

@@ -142,8 +142,8 @@ func (a *Archive) goOn(ctx context.Context, log *eventlog.Log, p eventlog.Partit
 		"archive to another place from here on, or bring the data of Redis back", ErrDiverged, end.Last, p.N, a.name, what)
 }
 
-// page is how many entries are read from Redis at a time: one may have more than a MiB.
-const page = 100
+// page is how many entries are read from Redis at a time, at the most.
+const page = 1000
 
 // cut returns the entries of the segment that begins after an id, or nil when it has not ended yet.
 func cut(ctx context.Context, log *eventlog.Log, p eventlog.Partition, from events.ID, cfg Config) (*lines, error) {
@@ -152,9 +152,9 @@ func cut(ctx context.Context, log *eventlog.Log, p eventlog.Partition, from even
 		return nil, err
 	}
 	old := events.ID{Ms: now.Add(-cfg.Lag).UnixMilli(), Seq: events.MaxID.Seq} // nothing is appended before it any more
-	entries := &lines{}
+	entries, pages := &lines{}, log.Pages(page)
 	for {
-		raw, err := log.Raw(ctx, p, from, old, page)
+		raw, more, err := pages.Raw(ctx, p, from, old)
 		if err != nil {
 			return nil, err
 		}
@@ -174,7 +174,7 @@ func cut(ctx context.Context, log *eventlog.Log, p eventlog.Partition, from even
 			}
 			from = r.ID
 		}
-		if len(raw) == page {
+		if more {
 			continue
 		}
 		if len(entries.ids) > 0 && (cfg.All || day(old) != day(entries.ids[0])) {

@@ -14,13 +14,13 @@ func entry(seq uint64) eventlog.Entry {
 }
 
 // upTo returns a read function over the ids 1 … last, and counts its calls.
-func upTo(last, n uint64, calls *int) func(context.Context, events.ID) ([]eventlog.Entry, error) {
-	return func(ctx context.Context, after events.ID) (page []eventlog.Entry, err error) {
+func upTo(last, n uint64, calls *int) func(context.Context, events.ID) ([]eventlog.Entry, bool, error) {
+	return func(ctx context.Context, after events.ID) (page []eventlog.Entry, more bool, err error) {
 		*calls++
 		for seq := after.Seq + 1; seq <= last && uint64(len(page)) < n; seq++ {
 			page = append(page, entry(seq))
 		}
-		return page, ctx.Err()
+		return page, uint64(len(page)) == n, ctx.Err()
 	}
 }
 
@@ -28,7 +28,7 @@ func TestReadingAheadYieldsEachEntryOnceInOrder(t *testing.T) {
 	for last := range uint64(25) {
 		var calls int
 		next := uint64(3)
-		for page, err := range eventlog.ReadAhead(t.Context(), events.ID{Seq: 2}, 4, upTo(last, 4, &calls)) {
+		for page, err := range eventlog.ReadAhead(t.Context(), events.ID{Seq: 2}, upTo(last, 4, &calls)) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,11 +51,11 @@ func TestReadingAheadYieldsEachEntryOnceInOrder(t *testing.T) {
 func TestReadingAheadEndsWithAnErrorAndWhenNobodyReadsOn(t *testing.T) {
 	broken := errors.New("broken")
 	pages := 0
-	for _, err := range eventlog.ReadAhead(t.Context(), events.ID{}, 1, func(_ context.Context, after events.ID) ([]eventlog.Entry, error) {
+	for _, err := range eventlog.ReadAhead(t.Context(), events.ID{}, func(_ context.Context, after events.ID) ([]eventlog.Entry, bool, error) {
 		if after.Seq == 2 {
-			return nil, broken
+			return nil, false, broken
 		}
-		return []eventlog.Entry{entry(after.Seq + 1)}, nil
+		return []eventlog.Entry{entry(after.Seq + 1)}, true, nil
 	}) {
 		if pages++; pages == 3 && !errors.Is(err, broken) || pages < 3 && err != nil || pages > 3 {
 			t.Errorf("page %d: %v", pages, err)
@@ -65,7 +65,7 @@ func TestReadingAheadEndsWithAnErrorAndWhenNobodyReadsOn(t *testing.T) {
 	defer cancel()
 	last := error(nil)
 	var calls int
-	for _, err := range eventlog.ReadAhead(ctx, events.ID{}, 1, upTo(1<<60, 1, &calls)) {
+	for _, err := range eventlog.ReadAhead(ctx, events.ID{}, upTo(1<<60, 1, &calls)) {
 		last = err
 		cancel()
 	}
@@ -73,7 +73,7 @@ func TestReadingAheadEndsWithAnErrorAndWhenNobodyReadsOn(t *testing.T) {
 		t.Errorf("a cancelled sequence ends with %v", last)
 	}
 	calls = 0
-	for _, err := range eventlog.ReadAhead(t.Context(), events.ID{}, 1, upTo(1<<60, 1, &calls)) {
+	for _, err := range eventlog.ReadAhead(t.Context(), events.ID{}, upTo(1<<60, 1, &calls)) {
 		if err != nil {
 			t.Error(err)
 		}

@@ -31,6 +31,11 @@
 // Only Redis' clock counts. While the gate of a partition is shut, every decision there answers
 // ErrRebuilding: what it would be taken by is being made again from the log, or the log is copied or was moved.
 //
+// # Memory
+//
+// Who reads on and on reads by Pages: some 4 MiB a reply, and not more than 64 MiB, but for the one page in which
+// a process meets long entries for the first time. ReadAhead holds six pages at the most.
+//
 // # Failure
 //
 // An error of the network means unknown: the decision may have been taken. The methods of Log

@@ -56,6 +56,8 @@ type Log struct {
 	older  Older         // nil when none is attached
 	kept   time.Duration // how long the row of a task stays after its end
 
+	longest record // bytes of an entry that Pages met
+
 	requests, starts, finishes groups // by partition, and by what else the items of a script share
 }
 

@@ -14,7 +14,20 @@ type Raw struct {
 }
 
 // Entry decodes it, as the reads of a Log do.
-func (r Raw) Entry() Entry { return entry(r.ID.String(), r.get) }
+func (r Raw) Entry() Entry {
+	id := r.ID.String()
+	return entry(id, len(id)+r.Size(), r.get)
+}
+
+func (r Raw) place() events.ID { return r.ID }
+
+// Size is how many bytes its fields have.
+func (r Raw) Size() (n int) {
+	for _, f := range r.Fields {
+		n += len(f)
+	}
+	return n
+}
 
 // Field returns the value of a field, or "".
 func (r Raw) Field(name string) string {

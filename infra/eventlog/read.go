@@ -21,7 +21,14 @@ import (
 type Entry struct {
 	events.Event
 	Err error // an events.ErrUndecodable: skip the entry, count it, say its id
+
+	bytes int // that it had in the log, or about so many
 }
+
+func (e Entry) place() events.ID { return e.ID }
+
+// Size is how many bytes it had in the log, or about so many; 0 for one that was not read.
+func (e Entry) Size() int { return e.bytes }
 
 // MaxBlock is how long a blocking read waits at the most. It bounds how long a shutdown takes where
 // Redis cannot be asked to end a wait.
@@ -138,7 +145,11 @@ func entries(list []any) []Entry {
 }
 
 func decode(id string, values []any) Entry {
-	return entry(id, func(field string) (string, bool) {
+	bytes := len(id)
+	for _, v := range values {
+		bytes += len(text(v))
+	}
+	return entry(id, bytes, func(field string) (string, bool) {
 		for i := 0; i+1 < len(values); i += 2 {
 			if text(values[i]) == field {
 				return text(values[i+1]), true
@@ -148,17 +159,17 @@ func decode(id string, values []any) Entry {
 	})
 }
 
-func entry(id string, get func(field string) (string, bool)) Entry {
+func entry(id string, bytes int, get func(field string) (string, bool)) Entry {
 	e, err := events.Decode(id, get)
-	return made(id, e, err)
+	return made(id, bytes, e, err)
 }
 
 // made is the entry with an id that was decoded.
-func made(id string, e events.Event, err error) Entry {
+func made(id string, bytes int, e events.Event, err error) Entry {
 	if err != nil {
 		e.ID, _ = events.ParseID(id) // Redis wrote it
 	}
-	return Entry{Event: e, Err: err}
+	return Entry{Event: e, Err: err, bytes: bytes}
 }
 
 // Task returns a task as its row tells it. It returns ErrNotFound when there is none, and ErrRebuilding

@@ -97,15 +97,17 @@ func (w *wire) entry() Entry {
 	if n != 8 || w.err != nil {
 		return w.other(id, nil, n)
 	}
+	bytes := len(id)
 	var values [8]string
 	for i := range values {
 		values[i] = w.text()
+		bytes += len(values[i])
 	}
 	if values[0] != events.FieldType || values[2] != events.FieldTask || values[4] != events.FieldVersion || values[6] != events.FieldData {
 		return w.other(id, values[:], 0)
 	}
 	e, err := events.DecodeFields(id, values[1], strings.Clone(values[3]), values[5], values[7])
-	return made(id, e, err)
+	return made(id, bytes, e, err)
 }
 
 // other decodes an entry that is not written as this program does: values were read, and so many are to come.
@@ -117,7 +119,7 @@ func (w *wire) other(id string, values []string, more int) Entry {
 		return Entry{}
 	}
 	raw := Raw{Fields: values}
-	return entry(id, func(field string) (string, bool) {
+	return entry(id, len(id)+raw.Size(), func(field string) (string, bool) {
 		v, ok := raw.get(field)
 		return strings.Clone(v), ok
 	})

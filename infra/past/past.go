@@ -130,7 +130,7 @@ func (s *Store) foldOn(ctx context.Context, p eventlog.Partition, m *Moment, unt
 	if err := s.NoteGap(ctx, p, m, until); err != nil {
 		return err
 	}
-	for entries, err := range eventlog.ReadAhead(ctx, m.After, page, s.upto(p, until)) {
+	for entries, err := range s.log.ReadAhead(ctx, p, m.After, until, page) {
 		if err != nil {
 			return err
 		}
@@ -142,13 +142,6 @@ func (s *Store) foldOn(ctx context.Context, p eventlog.Partition, m *Moment, unt
 }
 
 const page = 1000 // entries read at a time
-
-// upto returns what reads the entries of a partition up to an instant.
-func (s *Store) upto(p eventlog.Partition, until events.ID) func(context.Context, events.ID) ([]eventlog.Entry, error) {
-	return func(ctx context.Context, after events.ID) ([]eventlog.Entry, error) {
-		return s.log.Range(ctx, p, after, until, page)
-	}
-}
 
 // NoteGap looks whether entries are missing that came right after a moment, and notes in Missed how many entries the
 // log misses then. It returns an *UncoveredError when the first that is there lies after an instant.

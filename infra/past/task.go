@@ -77,7 +77,7 @@ func (s *Store) life(ctx context.Context, id string, until events.ID, deep bool)
 // between reads the entries of the life that a task had last, from one entry to another.
 func (s *Store) between(ctx context.Context, p eventlog.Partition, id string, from, to events.ID) ([]eventlog.Entry, error) {
 	var list []eventlog.Entry
-	for entries, err := range eventlog.ReadAhead(ctx, from.Prev(), page, s.upto(p, to)) {
+	for entries, err := range s.log.ReadAhead(ctx, p, from.Prev(), to, page) {
 		if err != nil {
 			return nil, err
 		}

@@ -22,10 +22,7 @@ type source struct {
 // After implements projections.Source. It ends at the end that the log has when it gets there.
 func (s source) After(ctx context.Context, checkpoint events.ID) iter.Seq2[events.Event, error] {
 	return func(yield func(events.Event, error) bool) {
-		read := func(ctx context.Context, after events.ID) ([]eventlog.Entry, error) {
-			return s.log.Range(ctx, s.part, after, events.MaxID, sourcePage)
-		}
-		for entries, err := range eventlog.ReadAhead(ctx, checkpoint, sourcePage, read) {
+		for entries, err := range s.log.ReadAhead(ctx, s.part, checkpoint, events.MaxID, sourcePage) {
 			if err != nil {
 				yield(events.Event{}, err)
 				return
@@ -42,10 +39,7 @@ func (s source) After(ctx context.Context, checkpoint events.ID) iter.Seq2[event
 // AsOf makes the views of a partition as they were after an entry, from the log, and stores them nowhere.
 func AsOf(ctx context.Context, log *eventlog.Log, p eventlog.Partition, until events.ID) (Stored, error) {
 	f := newFold(p)
-	read := func(ctx context.Context, after events.ID) ([]eventlog.Entry, error) {
-		return log.Range(ctx, p, after, until, sourcePage)
-	}
-	for page, err := range eventlog.ReadAhead(ctx, events.ID{}, sourcePage, read) {
+	for page, err := range log.ReadAhead(ctx, p, events.ID{}, until, sourcePage) {
 		if err != nil {
 			return Stored{}, err
 		}

@@ -16,6 +16,10 @@ const (
 	maxEvents = 50      // that a page shows
 	maxLooked = 500     // entries of each partition that a page with a filter looks at
 	maxBody   = 4 << 10 // bytes of its JSON
+
+	// A page ends where so many bytes of the log were looked at, of all partitions or of one, whichever is more.
+	lookedBytes    = 8 << 20
+	lookedPerShard = 1 << 19
 )
 
 // eventsPage reads GET /admin/events.
@@ -44,7 +48,7 @@ func (a *API) eventsPage(c *gin.Context, b dashboard.Base) (dashboard.Page, erro
 	if page.Filters() {
 		limit = maxLooked
 	}
-	read, err := a.piece(c.Request.Context(), page.From != "", at, limit)
+	read, goesOn, err := a.piece(c.Request.Context(), page.From != "", at, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +58,9 @@ func (a *API) eventsPage(c *gin.Context, b dashboard.Base) (dashboard.Page, erro
 				return nil, err
 			}
 			page.Entries = append(page.Entries, e)
+		}
+		if i+1 == len(read) && goesOn {
+			page.Next = e.ID.String()
 		}
 		more := i+1 < len(read) && read[i+1].ID != e.ID // what shares an id, in other partitions, stays together
 		if more && (len(page.Entries) >= maxEvents || i+1 >= limit) {
@@ -74,32 +81,44 @@ func show(e *dashboard.Entry) error {
 }
 
 // piece reads somewhat more than n entries of the log after an id, oldest first; or before it, newest first.
-// The first n are those that there are in all partitions.
-func (a *API) piece(ctx context.Context, forward bool, at events.ID, n int) ([]dashboard.Entry, error) {
-	var all []dashboard.Entry
-	for _, p := range a.log.Partitions() {
-		var read []eventlog.Entry
-		var err error
+// The first n are those that there are in all partitions. Where they are long it reads fewer, and goesOn.
+func (a *API) piece(ctx context.Context, forward bool, at events.ID, n int) (all []dashboard.Entry, goesOn bool, err error) {
+	order := func(x, y events.ID) int {
 		if forward {
-			read, err = a.log.Range(ctx, p, at, events.MaxID, n+1)
-		} else {
-			read, err = a.log.RangeBack(ctx, p, at, n+1)
+			return x.Compare(y)
 		}
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range read {
-			if e.Err != nil { // it has a place and no data; whoever follows the log counts it
-				e.Data = nil
+		return y.Compare(x)
+	}
+	parts, pages := a.log.Partitions(), a.log.Pages(n+1)
+	pages.Bytes = max(lookedBytes/len(parts), lookedPerShard)
+	var edge events.ID // up to here all partitions were read, where one of them goes on
+	for _, p := range parts {
+		from, looked, bytes, more := at, 0, 0, true
+		for more && looked <= n && bytes < pages.Bytes {
+			var read []eventlog.Entry
+			if forward {
+				read, more, err = pages.Range(ctx, p, from, events.MaxID)
+			} else {
+				read, more, err = pages.RangeBack(ctx, p, from)
 			}
-			all = append(all, dashboard.Entry{Event: e.Event, Part: p.N, Stream: p.Events, After: -1})
+			if err != nil {
+				return nil, false, err
+			}
+			for _, e := range read {
+				if e.Err != nil { // it has a place and no data; whoever follows the log counts it
+					e.Data = nil
+				}
+				all = append(all, dashboard.Entry{Event: e.Event, Part: p.N, Stream: p.Events, After: -1})
+				from, looked, bytes = e.ID, looked+1, bytes+e.Size()
+			}
+		}
+		if more && looked <= n && (!goesOn || order(from, edge) < 0) {
+			edge, goesOn = from, true
 		}
 	}
-	slices.SortStableFunc(all, func(x, y dashboard.Entry) int {
-		if forward {
-			return x.ID.Compare(y.ID)
-		}
-		return y.ID.Compare(x.ID)
-	})
-	return all, nil
+	if goesOn {
+		all = slices.DeleteFunc(all, func(e dashboard.Entry) bool { return order(e.ID, edge) > 0 })
+	}
+	slices.SortStableFunc(all, func(x, y dashboard.Entry) int { return order(x.ID, y.ID) })
+	return all, goesOn, nil
 }

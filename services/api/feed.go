@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	feedBatch = 100                    // entries a read
+	feedBatch = 100                    // entries a read, at the most
+	feedBytes = 1 << 20                // of the entries of a read, about
 	feedPause = 250 * time.Millisecond // after an error
 	backlog   = 32                     // batches that a subscriber may lag behind
 )
@@ -77,13 +78,15 @@ func (f *feed) leave(s *subscriber) {
 // read follows the partition until nobody listens any more or the API is closed.
 func (f *feed) read() {
 	ctx := f.api.closing
+	pages := f.api.log.Pages(feedBatch)
+	pages.Bytes = feedBytes
 	away := false
 	for {
 		at, wanted := f.wanted()
 		if !wanted {
 			return
 		}
-		entries, err := f.api.log.Follow(ctx, f.part, at, feedBatch, eventlog.MaxBlock)
+		entries, _, err := pages.Follow(ctx, f.part, at, eventlog.MaxBlock)
 		if err != nil {
 			if !away && ctx.Err() == nil {
 				f.api.slog.LogAttrs(ctx, slog.LevelWarn, "event streams wait for redis",

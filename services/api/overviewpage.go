@@ -46,7 +46,7 @@ func (a *API) overviewPage(c *gin.Context, b dashboard.Base) (dashboard.Page, er
 	if page.Charts, err = a.charts(ctx, "", q.Get("window")); err != nil {
 		return nil, err
 	}
-	if page.Events, err = a.piece(ctx, false, events.MaxID, newestShown); err != nil {
+	if page.Events, _, err = a.piece(ctx, false, events.MaxID, newestShown); err != nil {
 		return nil, err
 	}
 	page.Events = slices.DeleteFunc(page.Events, func(e dashboard.Entry) bool { return e.Data == nil })

@@ -1,9 +1,12 @@
 package api_test
 
 import (
+	"fmt"
 	"html"
 	"net/http"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -48,4 +51,62 @@ func TestEntriesThatAreNoEventsDoNotEndThePagesOfEvents(t *testing.T) {
 		path = html.UnescapeString(m[1])
 	}
 	t.Error("the first entry is on none of three pages")
+}
+
+func TestAPageOfLongEventsAsksRedisForFewOfThem(t *testing.T) {
+	h := build(t, api.Config{}, 2)
+	const tasks = 100
+	long := `{"queue":"q","name":"n","maxAttempts":1,"payload":"` + strings.Repeat("x", 1<<18) + `"}`
+	for i := range tasks {
+		id := fmt.Sprintf("task-%02d", i)
+		if err := h.redis.Client().XAdd(t.Context(), &redis.XAddArgs{
+			Stream: h.log.Of(id).Events, Values: []string{"type", "TaskRequested", "task", id, "v", "1", "data", long},
+		}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent := func() int {
+		_, rest, _ := strings.Cut(h.redis.Client().Info(t.Context(), "stats").Val(), "total_net_output_bytes:")
+		n, err := strconv.Atoi(strings.Fields(rest)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	next, task := regexp.MustCompile(`href="([^"]+)" rel="next"`), regexp.MustCompile(`href="/admin/tasks/(task-\d\d)"`)
+	for name, path := range map[string]string{
+		"older": "/admin/events", "later": "/admin/events?from=0", "with a filter that nothing fits": "/admin/events?queue=none",
+	} {
+		var seen []string
+		pages := 0
+		for ; path != ""; pages++ {
+			before := sent()
+			page := h.must(http.StatusOK, h.get(path)).body
+			if most := sent() - before; most > 13<<20 {
+				t.Errorf("%s: page %d took %d bytes", name, pages, most)
+			}
+			if len(page) > 1<<20 {
+				t.Errorf("%s: page %d has %d bytes", name, pages, len(page))
+			}
+			for _, m := range task.FindAllStringSubmatch(page, -1) {
+				if !slices.Contains(seen, m[1]) {
+					seen = append(seen, m[1])
+				}
+			}
+			path = ""
+			if m := next.FindStringSubmatch(page); m != nil {
+				path = html.UnescapeString(m[1])
+			}
+		}
+		want := tasks
+		if name == "with a filter that nothing fits" {
+			want = 0
+		}
+		if len(seen) != want {
+			t.Errorf("%s: %d pages show %d tasks; want %d", name, pages, len(seen), want)
+		}
+		if pages > 10 {
+			t.Errorf("%s: %d pages for %d entries", name, pages, tasks)
+		}
+	}
 }

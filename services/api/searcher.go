@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	searchPage     = 1000                   // entries of the log that are read at a time
+	searchPage     = 1000                   // entries of the log that are read at a time, at the most
 	searchPatience = 500 * time.Millisecond // for an index that is being made, or is behind
 	maxSearchDays  = 100 * 365              // more cannot be told as a duration
 	searchAtOnce   = 2                      // each takes a core for as long as it looks
@@ -33,8 +33,9 @@ type searcher struct {
 
 // indexed is the index of one partition.
 type indexed struct {
-	api  *API
-	part eventlog.Partition
+	api         *API
+	part        eventlog.Partition
+	later, past *eventlog.Pages // of what happens, and of what had happened
 
 	mu    sync.RWMutex
 	index *search.Index // nil: nobody searches
@@ -48,7 +49,7 @@ type indexed struct {
 func newSearcher(a *API, reg prometheus.Registerer) *searcher {
 	s := &searcher{turns: semaphore.NewWeighted(searchAtOnce)}
 	for _, p := range a.log.Partitions() {
-		s.parts = append(s.parts, &indexed{api: a, part: p})
+		s.parts = append(s.parts, &indexed{api: a, part: p, later: a.log.Pages(searchPage), past: a.log.Pages(searchPage)})
 	}
 	for name, of := range map[string]struct {
 		help string
@@ -145,20 +146,20 @@ func (p *indexed) step(ctx context.Context) error {
 	at, back, built := p.at, p.back, p.built
 	p.mu.RUnlock()
 	if built {
-		entries, err := p.api.log.Follow(ctx, p.part, at, searchPage, eventlog.MaxBlock)
+		entries, _, err := p.later.Follow(ctx, p.part, at, eventlog.MaxBlock)
 		p.tell(entries)
 		return err
 	}
-	entries, err := p.api.log.Range(ctx, p.part, at, events.MaxID, searchPage)
+	entries, _, err := p.later.Range(ctx, p.part, at, events.MaxID)
 	if err != nil {
 		return err
 	}
 	p.tell(entries)
-	older, err := p.api.log.RangeBack(ctx, p.part, back, searchPage)
+	older, more, err := p.past.RangeBack(ctx, p.part, back)
 	if err != nil {
 		return err
 	}
-	p.tellOlder(older)
+	p.tellOlder(older, more)
 	return nil
 }
 
@@ -177,7 +178,7 @@ func (p *indexed) tell(entries []eventlog.Entry) {
 	p.move()
 }
 
-func (p *indexed) tellOlder(entries []eventlog.Entry) {
+func (p *indexed) tellOlder(entries []eventlog.Entry, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range entries {
@@ -186,7 +187,7 @@ func (p *indexed) tellOlder(entries []eventlog.Entry) {
 		}
 		p.back = e.ID
 	}
-	p.built = len(entries) < searchPage || !p.index.Wants()
+	p.built = !more || !p.index.Wants()
 	p.move()
 }
 

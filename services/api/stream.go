@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
 )
 
 const streamRoute = "/api/events"
@@ -51,6 +52,7 @@ func (a *API) stream(c *gin.Context) {
 type stream struct {
 	*sse
 	api    *API
+	pages  *eventlog.Pages // of what came before
 	filter filter
 	parts  []int       // partitions that can hold what the filter lets through
 	pos    []events.ID // by partition: all up to here was sent or filtered out
@@ -79,7 +81,7 @@ func (a *API) newStream(c *gin.Context) (*stream, error) {
 		return nil, err
 	}
 	s := &stream{
-		sse: newSSE(c.Writer), api: a, sub: newSubscriber(),
+		sse: newSSE(c.Writer), api: a, sub: newSubscriber(), pages: a.log.Pages(feedBatch),
 		filter: filter{task: q.Get("task"), queue: q.Get("queue"), types: q["type"]},
 		pos:    make([]events.ID, len(a.feeds)),
 	}
@@ -118,11 +120,11 @@ func (s *stream) catchUp(ctx context.Context) error {
 	for again := s.resume; again; { // near the end by reads of our own: then little is left to buffer
 		again = false
 		for _, i := range s.parts {
-			full, err := s.page(ctx, i, events.MaxID)
+			more, err := s.page(ctx, i, events.MaxID)
 			if err != nil {
 				return err
 			}
-			again = again || full
+			again = again || more
 		}
 	}
 	joined := make(map[int]events.ID, len(s.parts))
@@ -135,11 +137,11 @@ func (s *stream) catchUp(ctx context.Context) error {
 	}
 	for _, i := range s.parts {
 		for s.resume && s.pos[i].Compare(joined[i]) < 0 {
-			full, err := s.page(ctx, i, joined[i])
+			more, err := s.page(ctx, i, joined[i])
 			if err != nil {
 				return err
 			}
-			if !full {
+			if !more {
 				break
 			}
 		}
@@ -150,13 +152,13 @@ func (s *stream) catchUp(ctx context.Context) error {
 	return s.flush() // the head, if nothing else
 }
 
-// page sends one page of a partition up to an id, and reports whether it was full.
-func (s *stream) page(ctx context.Context, part int, until events.ID) (full bool, err error) {
-	entries, err := s.api.log.Range(ctx, s.api.feeds[part].part, s.pos[part], until, feedBatch)
+// page sends one page of a partition up to an id, and reports whether there may be more.
+func (s *stream) page(ctx context.Context, part int, until events.ID) (more bool, err error) {
+	entries, more, err := s.pages.Range(ctx, s.api.feeds[part].part, s.pos[part], until)
 	if err != nil {
 		return false, err
 	}
-	return len(entries) == feedBatch, s.send(s.api.frames(ctx, part, entries))
+	return more, s.send(s.api.frames(ctx, part, entries))
 }
 
 // live sends what the feeds deliver, until the client leaves, is too slow, or ctx ends.

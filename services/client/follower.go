@@ -57,10 +57,11 @@ func (f *follower) join(task string) (look <-chan struct{}, leave func(), err er
 // read follows the partition until nobody waits any more or the client is closed.
 func (f *follower) read() {
 	everybody := func(string) bool { return true }
+	pages := f.client.log.Pages(followBatch)
 	var from *events.ID // nil until Redis has said where the log ends
 	missed := true      // what came before from; what was lost while Redis was away, or a look that failed
 	for f.wanted() {
-		entries, err := f.next(&from)
+		entries, err := f.next(pages, &from)
 		if err != nil {
 			missed = true
 			select {
@@ -84,7 +85,7 @@ func (f *follower) read() {
 }
 
 // next returns what comes after from and moves it there; at first it only finds the end of the log.
-func (f *follower) next(from **events.ID) ([]eventlog.Entry, error) {
+func (f *follower) next(pages *eventlog.Pages, from **events.ID) ([]eventlog.Entry, error) {
 	if *from == nil {
 		end, err := f.client.log.Last(f.client.life, f.part)
 		if err == nil {
@@ -92,7 +93,7 @@ func (f *follower) next(from **events.ID) ([]eventlog.Entry, error) {
 		}
 		return nil, err
 	}
-	entries, err := f.client.log.Follow(f.client.life, f.part, **from, followBatch, eventlog.MaxBlock)
+	entries, _, err := pages.Follow(f.client.life, f.part, **from, eventlog.MaxBlock)
 	if n := len(entries); n > 0 {
 		*from = &entries[n-1].ID
 	}

@@ -43,7 +43,7 @@ var maxRound = 4000
 // run copies the sources up to an id.
 func (g *group) run(ctx context.Context, until events.ID, memory int) error {
 	for _, s := range g.sources {
-		stop := s.read(ctx, g.source, until, memory/4/len(g.sources))
+		stop := s.read(ctx, g.source, until, memory/12/len(g.sources)) // of which there are six pages
 		defer stop()
 	}
 	entries, bytes := 0, 0
@@ -58,7 +58,7 @@ func (g *group) run(ctx context.Context, until events.ID, memory int) error {
 		e := s.take()
 		g.spread(s, e)
 		entries++
-		if bytes += size([]eventlog.Raw{e}); entries >= maxRound || bytes >= memory/4 {
+		if bytes += e.Size(); entries >= maxRound || bytes >= memory/4 {
 			if err := g.flush(ctx, entries); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package copier
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 
 	"github.com/tasklog/tasklog/events"
@@ -21,73 +22,35 @@ type source struct {
 	part  eventlog.Partition
 	place place
 	ahead []eventlog.Raw // read and not yet used
-	pages <-chan page
-}
-
-// page is entries that were read ahead.
-type page struct {
-	entries []eventlog.Raw
-	err     error
+	next  func() (page []eventlog.Raw, err error, more bool)
 }
 
 // maxPage is how many entries are read at once, at the most. Tests make it small.
 var maxPage = 1000
 
-// firstPage is how many are read at first: nothing is known of their size yet.
-const firstPage = 16
-
 // read reads the partition ahead of who uses it, until stop is called, in pages of about so many bytes.
 func (s *source) read(ctx context.Context, log *eventlog.Log, until events.ID, bytes int) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	pages := make(chan page, 1)
-	s.pages, s.ahead = pages, nil
-	after := s.place.At
-	go func() {
-		defer close(pages)
-		for n := min(firstPage, maxPage); ; {
-			var p page
-			p.err = eventlog.Persist(ctx, func() (err error) {
-				p.entries, err = log.Verbatim(ctx, s.part, after, until, n)
-				return err
-			})
-			select {
-			case pages <- p:
-			case <-ctx.Done():
-				return
-			}
-			if p.err != nil || len(p.entries) < n {
-				return
-			}
-			after = p.entries[n-1].ID
-			n = max(1, min(maxPage, 2*n, bytes*n/max(1, size(p.entries))))
-		}
-	}()
-	return func() {
-		cancel()
-		for range pages { // the reader ends when it is heard
-			continue
-		}
-	}
-}
-
-// size is how many bytes entries have.
-func size(entries []eventlog.Raw) (n int) {
-	for _, e := range entries {
-		for _, f := range e.Fields {
-			n += len(f)
-		}
-	}
-	return n
+	pages := log.Pages(maxPage)
+	pages.Bytes = bytes
+	s.ahead = nil
+	s.next, stop = iter.Pull2(eventlog.ReadAhead(ctx, s.place.At, func(ctx context.Context, after events.ID) (page []eventlog.Raw, more bool, err error) {
+		err = eventlog.Persist(ctx, func() (err error) {
+			page, more, err = pages.Verbatim(ctx, s.part, after, until)
+			return err
+		})
+		return page, more, err
+	}))
+	return stop
 }
 
 // head returns the next entry, or nil at the end.
 func (s *source) head() (*eventlog.Raw, error) {
 	for len(s.ahead) == 0 {
-		p, ok := <-s.pages
-		if !ok || p.err != nil {
-			return nil, p.err
+		page, err, more := s.next()
+		if !more || err != nil {
+			return nil, err
 		}
-		s.ahead = p.entries
+		s.ahead = page
 	}
 	return &s.ahead[0], nil
 }

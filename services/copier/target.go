@@ -199,7 +199,7 @@ func (t *target) write(ctx context.Context) error {
 		var some []eventlog.Raw
 		for bytes := 0; len(some) < len(list) && len(some) < eventlog.MaxAdopt; {
 			e := list[len(some)]
-			if bytes += size([]eventlog.Raw{e.Raw}); bytes > writeBytes && len(some) > 0 {
+			if bytes += e.Size(); bytes > writeBytes && len(some) > 0 {
 				break
 			}
 			some = append(some, eventlog.Raw{ID: e.id, Fields: e.Fields})
@@ -233,8 +233,8 @@ func (t *target) compare(ctx context.Context) error {
 	after, list := t.cp.Last, t.pending
 	for len(list) > 0 {
 		n := 1
-		for bytes := size([]eventlog.Raw{list[0].Raw}); n < len(list) && n < maxPage && bytes < 4*writeBytes; n++ {
-			bytes += size([]eventlog.Raw{list[n].Raw})
+		for bytes := list[0].Size(); n < len(list) && n < maxPage && bytes < 4*writeBytes; n++ {
+			bytes += list[n].Size()
 		}
 		var have []eventlog.Raw
 		err := eventlog.Persist(ctx, func() (err error) {

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	readBatch = 1000 // entries of one read
+	readBatch = 1000 // entries of one read, at the most
 	maxBatch  = 5000 // entries of one save
 
 	// standBy bounds how long a projector sleeps that waits for a lease: another that stops in
@@ -24,9 +24,10 @@ const (
 // A follower keeps the views of one partition.
 type follower struct {
 	*Projector
-	part eventlog.Partition
-	fold *views.Fold
-	past *recorder // of snapshots
+	part  eventlog.Partition
+	pages *eventlog.Pages
+	fold  *views.Fold
+	past  *recorder // of snapshots
 
 	ahead   []eventlog.Entry // read and not yet folded
 	more    bool             // the log has more than was read last

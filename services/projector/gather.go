@@ -19,11 +19,10 @@ func (f *follower) gather(ctx context.Context) error {
 		if f.past.behind(f.fold.Checkpoint) {
 			patience = 0 // it has something to do
 		}
-		entries, err := f.log.Follow(ctx, f.part, f.fold.Checkpoint, readBatch, patience)
-		if err != nil {
+		var err error
+		if f.ahead, f.more, err = f.pages.Follow(ctx, f.part, f.fold.Checkpoint, patience); err != nil {
 			return err
 		}
-		f.ahead, f.more = entries, len(entries) == readBatch
 	}
 	until := f.saved.Add(f.cfg.Pace)
 	for n := 0; len(f.ahead) > 0; {
@@ -39,11 +38,10 @@ func (f *follower) gather(ctx context.Context) error {
 			}
 			pause.For(ctx, wait)
 		}
-		entries, err := f.log.Range(ctx, f.part, f.fold.Checkpoint, events.MaxID, readBatch)
-		if err != nil {
+		var err error
+		if f.ahead, f.more, err = f.pages.Range(ctx, f.part, f.fold.Checkpoint, events.MaxID); err != nil {
 			return err
 		}
-		f.ahead, f.more = entries, len(entries) == readBatch
 	}
 	return nil
 }

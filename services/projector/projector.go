@@ -123,7 +123,7 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg prometheus.Regi
 func (p *Projector) Run(ctx context.Context) error {
 	followers := map[int]*follower{}
 	for _, part := range p.log.Partitions() {
-		followers[part.N] = &follower{Projector: p, part: part}
+		followers[part.N] = &follower{Projector: p, part: part, pages: p.log.Pages(readBatch)}
 	}
 	share.New(p.log, "projector", p.slog).Run(ctx, func(ctx context.Context, part eventlog.Partition) time.Duration {
 		return followers[part.N].turn(ctx)

@@ -24,8 +24,9 @@ const (
 // When a snapshot is due follows from the log and the Config alone, as long as Redis keeps up with them.
 type recorder struct {
 	*Projector
-	part eventlog.Partition
-	past *past.Store
+	part  eventlog.Partition
+	past  *past.Store
+	pages *eventlog.Pages
 
 	moment past.Moment // how things stand; without a View before it was loaded
 	begin  int64       // ms: the entry of the last snapshot, or else the first one that was read
@@ -46,7 +47,7 @@ type taken struct {
 }
 
 func newRecorder(p *Projector, part eventlog.Partition) *recorder {
-	return &recorder{Projector: p, part: part, past: past.New(p.log), kept: make(chan error, 1)}
+	return &recorder{Projector: p, part: part, past: past.New(p.log), pages: p.log.Pages(readBatch), kept: make(chan error, 1)}
 }
 
 // behind reports whether entries up to the checkpoint of the views are still to be read.
@@ -130,14 +131,14 @@ func (r *recorder) begun(ctx context.Context) error {
 
 // read reads the next entries up to the checkpoint of the views.
 func (r *recorder) read(ctx context.Context, checkpoint events.ID) error {
-	entries, err := r.log.Range(ctx, r.part, r.moment.After, checkpoint, readBatch)
+	entries, more, err := r.pages.Range(ctx, r.part, r.moment.After, checkpoint)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		r.add(e)
 	}
-	if len(entries) < readBatch {
+	if !more {
 		r.moment.After = checkpoint // also where that entry is gone
 	}
 	return nil

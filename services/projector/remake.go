@@ -111,10 +111,7 @@ func (r *remake) readTo(ctx context.Context, until events.ID) error {
 		if until.Compare(r.shadow.Checkpoint) <= 0 {
 			return nil
 		}
-		read := func(ctx context.Context, after events.ID) ([]eventlog.Entry, error) {
-			return r.log.Range(ctx, r.part, after, until, readBatch)
-		}
-		for page, err := range eventlog.ReadAhead(ctx, r.shadow.Checkpoint, readBatch, read) {
+		for page, err := range r.log.ReadAhead(ctx, r.part, r.shadow.Checkpoint, until, readBatch) {
 			if err != nil {
 				return err
 			}

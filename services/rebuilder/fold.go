@@ -17,21 +17,22 @@ const (
 	writeBytes = 4 << 20 // of definitions in one transaction, unless one row alone has more
 )
 
-// readPage is how many entries are read at once. Tests make it small.
+// readPage is how many entries are read at once, at the most. Tests make it small.
 var readPage = 1000
 
 // fold makes the rows, and what is known of queues.
 func (r *rebuild) fold(ctx context.Context) error {
 	fold := rows.New(r.cfg.Memory)
 	stored := r.cfg.Lossy // there are rows outside of the fold
-	read := func(ctx context.Context, after events.ID) (entries []eventlog.Entry, err error) {
+	pages := r.log.Pages(readPage)
+	next := func(ctx context.Context, after events.ID) (page []eventlog.Entry, more bool, err error) {
 		err = eventlog.Persist(ctx, func() (err error) {
-			entries, err = r.log.Range(ctx, r.part, after, events.MaxID, readPage)
+			page, more, err = pages.Range(ctx, r.part, after, events.MaxID)
 			return err
 		})
-		return entries, err
+		return page, more, err
 	}
-	for entries, err := range eventlog.ReadAhead(ctx, events.ID{}, readPage, read) {
+	for entries, err := range eventlog.ReadAhead(ctx, events.ID{}, next) {
 		if err != nil {
 			return err
 		}

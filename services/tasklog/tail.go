@@ -76,7 +76,7 @@ func (p *program) tail(ctx context.Context, o tailOptions) error {
 		if err != nil {
 			return err
 		}
-		t.readers = append(t.readers, &reader{part: part, after: after})
+		t.readers = append(t.readers, &reader{part: part, pages: log.Pages(tailPage), after: after})
 	}
 	err = t.backlog(ctx)
 	if err == nil && o.follow {
@@ -100,6 +100,7 @@ type tailer struct {
 // reader stands somewhere in a partition.
 type reader struct {
 	part  eventlog.Partition
+	pages *eventlog.Pages
 	after events.ID // what lies before, and this, was read
 	page  []eventlog.Entry
 }
@@ -149,7 +150,7 @@ func (t *tailer) backlog(ctx context.Context) error {
 				continue
 			}
 			var err error
-			if r.page, err = t.log.Range(ctx, r.part, r.after, events.MaxID, tailPage); err != nil {
+			if r.page, _, err = r.pages.Range(ctx, r.part, r.after, events.MaxID); err != nil {
 				return err
 			}
 		}
@@ -192,7 +193,7 @@ func (t *tailer) follow(ctx context.Context) error {
 // read follows a partition until ctx ends. While Redis is away it says so and goes on.
 func (t *tailer) read(ctx context.Context, r *reader) {
 	for ctx.Err() == nil {
-		entries, err := t.log.Follow(ctx, r.part, r.after, tailPage, eventlog.MaxBlock)
+		entries, _, err := r.pages.Follow(ctx, r.part, r.after, eventlog.MaxBlock)
 		if err != nil {
 			if ctx.Err() == nil {
 				t.warn(fmt.Errorf("%w; trying again", err))

@@ -131,10 +131,7 @@ func (v *partition) follow(ctx context.Context, until events.ID, tell bool) erro
 	if v.at.Compare(until) >= 0 {
 		return nil
 	}
-	read := func(ctx context.Context, after events.ID) ([]eventlog.Entry, error) {
-		return v.log.Range(ctx, v.part, after, until, readPage)
-	}
-	for entries, err := range eventlog.ReadAhead(ctx, v.at, readPage, read) {
+	for entries, err := range v.log.ReadAhead(ctx, v.part, v.at, until, readPage) {
 		if err != nil {
 			return err
 		}

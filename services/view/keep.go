@@ -31,7 +31,7 @@ func (s *Store) keep(ctx context.Context, k own.Kept, empty func() projections.V
 	g, ctx := errgroup.WithContext(ctx)
 	keeper := uuid.NewString()
 	for _, p := range s.log.Partitions() {
-		f := &follower{Store: s, part: p, kept: k, empty: empty, keeper: keeper}
+		f := &follower{Store: s, part: p, pages: s.log.Pages(readBatch), kept: k, empty: empty, keeper: keeper}
 		g.Go(func() error { return f.run(ctx) })
 	}
 	return g.Wait()
@@ -41,6 +41,7 @@ func (s *Store) keep(ctx context.Context, k own.Kept, empty func() projections.V
 type follower struct {
 	*Store
 	part   eventlog.Partition
+	pages  *eventlog.Pages
 	kept   own.Kept
 	empty  func() projections.View
 	keeper string // the owner of leases
@@ -149,11 +150,10 @@ func (f *follower) release(ctx context.Context) {
 
 // step waits for events, folds what is there and stores the view.
 func (f *follower) step(ctx context.Context) error {
-	entries, err := f.log.Follow(ctx, f.part, f.fold.Checkpoint, readBatch, eventlog.MaxBlock)
+	entries, more, err := f.pages.Follow(ctx, f.part, f.fold.Checkpoint, eventlog.MaxBlock)
 	if err != nil {
 		return err
 	}
-	end := len(entries) < readBatch
 	for len(entries) > 0 {
 		some := min(len(entries), addBatch)
 		n, err := f.fold.Add(entries[:some])
@@ -174,12 +174,12 @@ func (f *follower) step(ctx context.Context) error {
 	} else if err := f.save(ctx); err != nil {
 		return err
 	}
-	if end && f.next {
+	if !more && f.next {
 		if err := f.swap(ctx); err != nil {
 			return err
 		}
 	}
-	if end {
+	if !more {
 		pause.For(ctx, pace) // more events then share a save
 	}
 	return nil
