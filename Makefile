@@ -32,6 +32,9 @@ fuzz: ## every fuzz target, each for FUZZTIME
 bench: ## what one Redis and this machine can do, measured
 	go run ./services/tasklog/bench
 
+bench-scaling: ## what partitions cost on one Redis and on a cluster of three, into docs/scaling.md
+	go run ./services/tasklog/bench -scaling -page docs/scaling.md
+
 # Where that is allowed, the tests come before whatever else runs on the machine.
 AHEAD = $(shell chrt -f 10 true 2>/dev/null && echo '-exec "chrt -f 10"')
 
@@ -63,4 +66,4 @@ lint: $(LINTER) ## static checks
 fmt: $(LINTER) ## write every file as the linter wants it
 	$(LINTER) fmt
 
-.PHONY: help run build deps test golden fuzz bench latency chaos screenshots lint fmt
+.PHONY: help run build deps test golden fuzz bench bench-scaling latency chaos screenshots lint fmt

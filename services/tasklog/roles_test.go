@@ -30,7 +30,11 @@ type roles struct {
 	users []string
 }
 
-func buildRoles(t *testing.T) *roles {
+// A user is one of infra/redis/users.acl, and what that user may do.
+type user struct{ name, rules string }
+
+// usersOf reads the file.
+func usersOf(t *testing.T) (list []user) {
 	t.Helper()
 	acl, err := os.ReadFile("../../infra/redis/users.acl")
 	if err != nil {
@@ -39,11 +43,19 @@ func buildRoles(t *testing.T) *roles {
 	if !strings.HasPrefix(string(acl), "user default off\n") {
 		t.Errorf("the file leaves the default user on")
 	}
+	for _, m := range regexp.MustCompile(`(?m)^user (\S+) on (.*)$`).FindAllStringSubmatch(string(acl), -1) {
+		list = append(list, user{m[1], m[2]})
+	}
+	return list
+}
+
+func buildRoles(t *testing.T) *roles {
+	t.Helper()
 	r := &roles{T: t, certs: testredis.NewCertificates(t)}
 	var lines []string
-	for _, m := range regexp.MustCompile(`(?m)^user (\S+) on (.*)$`).FindAllStringSubmatch(string(acl), -1) {
-		r.users = append(r.users, m[1])
-		lines = append(lines, fmt.Sprintf("user %s on %s >%s", m[1], m[2], m[1]))
+	for _, u := range usersOf(t) {
+		r.users = append(r.users, u.name)
+		lines = append(lines, fmt.Sprintf("user %s on %s >%s", u.name, u.rules, u.name))
 	}
 	lines = append(lines, "user default on nopass ~* &* +@all", "")
 	file := filepath.Join(t.TempDir(), "users.acl")

@@ -18,9 +18,15 @@ import (
 // kinds is a view of ours: how many tasks of each name were asked for.
 type kinds struct{ projections.Fields[int] }
 
-func (*kinds) Name() string   { return "kinds" }
-func (*kinds) Version() int   { return 3 }
-func (k *kinds) Merge(*kinds) {}
+func (*kinds) Name() string { return "kinds" }
+func (*kinds) Version() int { return 3 }
+
+func (k *kinds) Merge(o *kinds) {
+	for name, n := range o.All() {
+		*k.Touch(name) += *n
+	}
+}
+
 func (k *kinds) Apply(e events.Event) {
 	if d, ok := e.Data.(events.TaskRequested); ok {
 		*k.Touch(d.Name)++

@@ -42,6 +42,7 @@ func main() {
 	flag.BoolVar(&b.commands, "commands", false, "print what Redis ran, per task")
 	flag.StringVar(&b.page, "page", "", "Markdown file to write the tables into")
 	only := flag.String("only", "", "kinds of rows, separated by commas: "+kinds())
+	scaling := flag.Bool("scaling", false, "measure partitions on one node and on three instead")
 	profile := flag.String("cpuprofile", "", "file for a CPU profile of this process")
 	flag.Func("peer", "NAME=COMMAND of a queue to compare with; may be repeated", func(text string) error {
 		s, err := newSystem(text)
@@ -55,7 +56,11 @@ func main() {
 	debug.SetGCPercent(400) // as the binary does
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := b.profiled(*profile, func() error { return b.all(ctx) })
+	measure := b.all
+	if *scaling {
+		measure = b.scaling
+	}
+	err := b.profiled(*profile, func() error { return measure(ctx) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

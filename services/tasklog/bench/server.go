@@ -26,14 +26,19 @@ type server struct {
 	dir string
 }
 
-// startServer starts a redis-server on a free port, with or without an append-only file.
-func startServer(ctx context.Context, aof bool) (*server, error) {
+// freePort returns a port that nobody listens on.
+func freePort(ctx context.Context) (int, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+// startServer starts a redis-server on a free port, with or without an append-only file, and with more arguments.
+func startServer(ctx context.Context, aof bool, more ...string) (*server, error) {
+	port, err := freePort(ctx)
+	if err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "tasklog-bench-")
@@ -45,8 +50,10 @@ func startServer(ctx context.Context, aof bool) (*server, error) {
 		appendonly = "yes"
 	}
 	s := &server{dir: dir, url: fmt.Sprintf("redis://127.0.0.1:%d/0", port)}
-	s.cmd = exec.CommandContext(ctx, "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port),
-		"--save", "", "--appendonly", appendonly, "--dir", dir)
+	args := append([]string{
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--appendonly", appendonly, "--dir", dir,
+	}, more...)
+	s.cmd = exec.CommandContext(ctx, "redis-server", args...)
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start redis-server (`make deps` installs it): %w", err)
 	}

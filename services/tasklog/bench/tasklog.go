@@ -187,23 +187,34 @@ func (t *tasklog) finished(ctx context.Context, n int) error {
 		return err
 	}
 	return until(ctx, func() (bool, error) {
-		entries, err := t.log.Len(ctx, t.log.Partitions()[0])
-		return entries >= 4*int64(n), err
+		var entries int64
+		for _, p := range t.log.Partitions() {
+			more, err := t.log.Len(ctx, p)
+			if err != nil {
+				return false, err
+			}
+			entries += more
+		}
+		return entries >= 4*int64(n), nil
 	})
 }
 
 // settled waits until the views have counted all that is in the log.
 func (t *tasklog) settled(ctx context.Context) error {
-	p := t.log.Partitions()[0]
-	last, err := t.log.Last(ctx, p)
-	if err != nil {
-		return err
-	}
 	store := views.New(t.log)
-	return until(ctx, func() (bool, error) {
-		at, err := store.Checkpoint(ctx, p)
-		return at.Compare(last) >= 0, err
-	})
+	for _, p := range t.log.Partitions() {
+		last, err := t.log.Last(ctx, p)
+		if err != nil {
+			return err
+		}
+		if err := until(ctx, func() (bool, error) {
+			at, err := store.Checkpoint(ctx, p)
+			return at.Compare(last) >= 0, err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *tasklog) late(context.Context) ([]float64, error) {
