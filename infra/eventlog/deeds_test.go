@@ -130,6 +130,24 @@ var deeds = []deed{
 			return nil, err
 		}
 	}},
+	{"tally", 0, func(d *hand) decision {
+		d.cancelled("a")
+		list, upto := d.ended(events.ID{})
+		return func(h *hand) (any, error) { return nil, h.log.Tally(h.Context(), h.p, events.ID{}, upto, list) }
+	}},
+	{"retire", 0, func(d *hand) decision {
+		old := "old"
+		for d.log.Of(old) != d.p { // of many partitions, that of "a"
+			old += "er"
+		}
+		d.cancelled(old, "a")
+		d.follow()
+		return func(h *hand) (any, error) {
+			retired, err := h.log.Retire(h.Context(), h.p, "q", 1, 0)
+			retired.Rows = 0 // for metrics
+			return retired, err
+		}
+	}},
 	{"trim", -1, func(d *hand) decision {
 		must(d.log.Pause(d.Context(), "q", "test"))(d)
 		d.requested("a")

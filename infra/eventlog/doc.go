@@ -10,10 +10,12 @@
 //	  ├─ waiting:<queue>         zset  place:task → priority          tasks whose time has come
 //	  ├─ due:<queue>             stream, group "workers"              tasks handed to workers
 //	  ├─ leases                  zset  task → end of its lease, ms    tasks that run
+//	  ├─ finished:<queue>        zset  task → order of its end        tasks that are over, where their number is limited
 //	  ├─ ready, queues, paused   sets  of queues: with something waiting, all, paused
 //	  └─ view:<name>             a projection and its checkpoint
 //	lock:task:<id>  workers  swept    not derived: who runs, who is there, when was swept
 //	lock:<service>  members:<service> nor these: who leads the partition, who shares the partitions (in {0} only)
+//	readers, retired                  who needs the log, and how far they came; which rows went before their time
 //	rebuild                           the gate: while it is there, what is derived is being made again, or the log copied
 //	copy                              of which log this one is a copy, and how far
 //

@@ -30,6 +30,7 @@ type Partition struct {
 	Rebuild string // the gate: while it exists no decision is taken, for the state is being made again
 	Trimmed string // hash: up to which id entries were removed from the log, and how many
 	Readers string // hash: who needs the log from some id on → the id up to which it has read
+	Retired string // hash: queue → newest event of the tasks that were over and whose rows went because there were too many
 	Past    string // zset: entry id → its ms: the snapshots of the past that there are
 	Copy    string // hash: of which log this one is a copy, and how far
 	Signals string // pub/sub channel: "queue <name>", "cancel <task>"; a signal may be lost
@@ -43,7 +44,7 @@ func newPartition(prefix string, n int) Partition {
 		N: n, Events: base + "events", Delayed: base + "delayed", Leases: base + "leases",
 		Ready: base + "ready", Queues: base + "queues", Paused: base + "paused",
 		Workers: base + "workers", Swept: base + "swept", Rebuild: base + gateName, Signals: base + "signals",
-		Past: base + "snapshots", Trimmed: base + "trimmed", Readers: base + "readers", Copy: base + "copy", base: base,
+		Past: base + "snapshots", Trimmed: base + "trimmed", Readers: base + "readers", Retired: base + "retired", Copy: base + "copy", base: base,
 	}
 }
 
@@ -58,6 +59,9 @@ func (p Partition) Waiting(queue string) string { return p.base + "waiting:" + q
 
 // Due is the key of a queue's dispatch stream.
 func (p Partition) Due(queue string) string { return p.base + "due:" + queue }
+
+// Finished is the key of a queue's tasks that are over, a zset: task → order of its end.
+func (p Partition) Finished(queue string) string { return p.base + "finished:" + queue }
 
 // View is the key of a projection.
 func (p Partition) View(name string) string { return p.base + "view:" + name }

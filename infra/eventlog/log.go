@@ -28,9 +28,11 @@ type Config struct {
 	Retention time.Duration `env:"TASKLOG_RETENTION" usage:"how long a task that is over can be retried and listed, and its id not be used again"`
 }
 
-// The limits of Config.Retention: an answer that was lost is asked for again within the shortest.
+// The limits of Config.Retention.
 const (
-	minRetention = time.Minute
+	// MinRetention is how long a row stays after its task's end in any case: within it an answer that was
+	// lost is asked for again.
+	MinRetention = time.Minute
 	maxRetention = 100 * 366 * 24 * time.Hour
 )
 
@@ -72,8 +74,8 @@ func Open(ctx context.Context, conn *Conn, cfg Config) (*Log, error) {
 	if cfg.Partitions < 0 || cfg.Partitions > maxPartitions {
 		return nil, &events.FieldError{Field: "partitions", Reason: fmt.Sprintf("%d is not between 1 and 1024", cfg.Partitions)}
 	}
-	if cfg.Retention < minRetention || cfg.Retention > maxRetention {
-		return nil, &events.FieldError{Field: "retention", Reason: fmt.Sprintf("%s is not between %s and a hundred years", cfg.Retention, minRetention)}
+	if cfg.Retention < MinRetention || cfg.Retention > maxRetention {
+		return nil, &events.FieldError{Field: "retention", Reason: fmt.Sprintf("%s is not between %s and a hundred years", cfg.Retention, MinRetention)}
 	}
 	want := max(cfg.Partitions, 1)
 	meta := metaKey(cfg.Prefix)

@@ -36,6 +36,52 @@ func Open(t testing.TB, url string, partitions int) *eventlog.Log {
 	return log
 }
 
+// Retire lets the rows of tasks go that are over, but those of the newest of each queue and partition.
+func Retire(ctx context.Context, log *eventlog.Log, keep int) error {
+	for _, p := range log.Partitions() {
+		if err := tally(ctx, log, p); err != nil {
+			return err
+		}
+		queues, err := log.Conn().View.SMembers(ctx, p.Queues).Result()
+		if err != nil {
+			return err
+		}
+		for _, queue := range queues {
+			for more := true; more; {
+				r, err := log.Retire(ctx, p, queue, keep, 0)
+				if err != nil {
+					return err
+				}
+				more = r.More
+			}
+		}
+	}
+	return nil
+}
+
+// tally notes which tasks of a partition are over.
+func tally(ctx context.Context, log *eventlog.Log, p eventlog.Partition) error {
+	for {
+		at, err := log.Tallied(ctx, p)
+		if err != nil {
+			return err
+		}
+		entries, err := log.Range(ctx, p, at, events.MaxID, eventlog.MaxItems)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		var list []eventlog.Ending
+		for _, e := range entries {
+			if d, ok := eventlog.NewEnding(e); ok {
+				list = append(list, d)
+			}
+		}
+		if err := log.Tally(ctx, p, at, entries[len(entries)-1].ID, list); err != nil {
+			return err
+		}
+	}
+}
+
 // Write puts events into a partition as they are, past every check.
 func Write(t testing.TB, log *eventlog.Log, p eventlog.Partition, list ...events.Event) {
 	t.Helper()

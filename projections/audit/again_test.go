@@ -50,3 +50,18 @@ func TestATaskThatLivesAgainTooSoonIsAViolation(t *testing.T) {
 		t.Errorf("%+v, want one-request at %s", r.Violations, list[4].ID)
 	}
 }
+
+func TestATaskMayLiveAgainAtOnceWhenItsRowWasTooMany(t *testing.T) {
+	list := lives(time.Minute)
+	for end, ok := range map[events.ID]bool{list[3].ID: true, list[3].ID.Prev(): false} {
+		a := audit.New(audit.Config{Retired: func(queue string, last events.ID) bool {
+			return queue == "q" && last.Compare(end) <= 0
+		}})
+		for _, e := range list {
+			a.Apply(e)
+		}
+		if r := a.Report(false); (r.ViolationCount == 0) != ok {
+			t.Errorf("rows went up to %s, the task ended at %s: violations %v", end, list[3].ID, r.Violations)
+		}
+	}
+}

@@ -22,6 +22,9 @@ type Config struct {
 	// Retention is how long a task's row stays after its end: its id is not requested again before.
 	// Zero means events.DefaultRetention.
 	Retention time.Duration
+	// Retired reports whether the row of a task of a queue, of which last is the newest event, went before that,
+	// because there were too many. Nil means that none did.
+	Retired func(queue string, last events.ID) bool
 	// Home reports whether a task belongs in this partition. Nil means that there is only one.
 	Home func(task string) bool
 }

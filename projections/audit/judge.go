@@ -103,7 +103,8 @@ func (a *Audit) begin(t *task, e events.Event, d events.TaskRequested) {
 // anew returns the task that e requests with the id of one that is over: its row must be gone by then.
 func (a *Audit) anew(over *task, e events.Event) *task {
 	since := e.ID.Ms - over.last().Ms
-	a.check(OneRequest, e, since >= a.cfg.Retention.Milliseconds(),
+	gone := since >= a.cfg.Retention.Milliseconds() || a.cfg.Retired != nil && a.cfg.Retired(over.Queue, over.last())
+	a.check(OneRequest, e, gone,
 		"it was requested before, was %s, and its row is kept for %s: that was %d ms ago", over.State, a.cfg.Retention, since)
 	t := a.born(e)
 	t.again = true

@@ -122,6 +122,39 @@ func TestAQueueIsPausedInTheCopyAsLongAsItIsInAllThatIsMerged(t *testing.T) {
 	proved(t, target)
 }
 
+func TestAnIdThatLivesAgainForItsRowWasTooManyMayDoSoInTheCopy(t *testing.T) {
+	url := testredis.Start(t).URL()
+	source, target := open(t, url, "from", 3), open(t, url, "to", 2)
+	over := func(task, queue string) {
+		_, err := source.Request(t.Context(), eventlog.Request{
+			Task: task, Label: events.Label{Queue: queue, Name: "n"}, Definition: events.Definition{MaxAttempts: 1},
+		})
+		must(t, err)
+		_, err = source.Cancel(t.Context(), task, "test", "")
+		must(t, err)
+	}
+	for range 2 {
+		for i := range 30 {
+			over(fmt.Sprint("t", i), "q")
+		}
+		must(t, testredis.Retire(t.Context(), source, 0))
+	}
+	for i := range 9 {
+		over(fmt.Sprint("last ", i), "other")
+	}
+	proved(t, source)
+	_, err := copier.Run(t.Context(), source, target, config(copier.Move, target))
+	must(t, err)
+	proved(t, target)
+	if _, err := target.Task(t.Context(), "t7"); !errors.Is(err, eventlog.ErrNotFound) {
+		t.Errorf("a task that the source forgot is known: %v", err)
+	}
+	for i := range 9 {
+		_, err := target.Task(t.Context(), fmt.Sprint("last ", i))
+		must(t, err)
+	}
+}
+
 func TestATargetThatIsNotEmptyIsRefusedAndLeftAsItIs(t *testing.T) {
 	url := testredis.Start(t).URL()
 	source, target, third := open(t, url, "from", 2), open(t, url, "to", 2), open(t, url, "third", 3)

@@ -26,5 +26,6 @@
 //
 // Leases and mutexes: an attempt that ran in the source has a full lease in the copy that nobody extends, and ends
 // as abandoned. Dispatch entries that were handed to workers: they are handed out again. Presence of workers,
-// views, consumer groups, readers, trim marks.
+// views, consumer groups, readers, trim marks. But which rows went because there were too many is: the log does not
+// tell it, and it says which ids may live again.
 package copier

@@ -70,8 +70,10 @@ func (c *Copy) prepare(ctx context.Context) error {
 		if t.gate == "" {
 			continue
 		}
-		if err := eventlog.Persist(ctx, func() error { return t.whole(ctx) }); err != nil {
-			return err
+		for _, step := range []func() error{func() error { return t.whole(ctx) }, func() error { return c.retire(ctx, t) }} {
+			if err := eventlog.Persist(ctx, step); err != nil {
+				return err
+			}
 		}
 	}
 	crashpoint.Hit(crashpoint.CopyBeforeState)
@@ -97,6 +99,37 @@ func (c *Copy) prepare(ctx context.Context) error {
 		return err
 	}
 	crashpoint.Hit(crashpoint.CopyAfterState)
+	return nil
+}
+
+// retire says in a partition of the copy which rows went in the source because there were too many: the log does
+// not tell. An entry that got another id got one of the same ms.
+func (c *Copy) retire(ctx context.Context, t *target) error {
+	upto := map[string]events.ID{}
+	for _, s := range c.sources {
+		if !c.feeds(s.part, t.part) {
+			continue
+		}
+		retired, err := c.source.RetiredUpto(ctx, s.part)
+		if err != nil {
+			return err
+		}
+		for queue, id := range retired {
+			if id.Ms >= upto[queue].Ms {
+				upto[queue] = events.ID{Ms: id.Ms, Seq: events.MaxID.Seq}
+			}
+		}
+	}
+	if len(upto) == 0 {
+		return nil
+	}
+	fields := make(map[string]any, len(upto))
+	for queue, id := range upto {
+		fields[queue] = id.String()
+	}
+	if err := c.target.Conn().View.HSet(ctx, t.part.Retired, fields).Err(); err != nil {
+		return fmt.Errorf("write %s: %w", t.part.Retired, err)
+	}
 	return nil
 }
 

@@ -24,18 +24,22 @@ type dispatch struct {
 // indexing makes from rows what finds them.
 type indexing struct {
 	*rebuild
-	now    int64
-	ends   map[string]float64    // of leases, as they were
-	active map[string]bool       // tasks that have a lease
-	due    map[string][]dispatch // by queue
+	now     int64
+	retired map[string]events.ID  // by queue: no task that was over by then gets a row
+	ends    map[string]float64    // of leases, as they were
+	active  map[string]bool       // tasks that have a lease
+	due     map[string][]dispatch // by queue
 }
 
-// index makes from the rows what finds them. There is no row of a task whose retention is over.
+// index makes from the rows what finds them. There is no row of a task whose retention is over, or that went
+// before because its queue had too many.
 func (r *rebuild) index(ctx context.Context) error {
 	x := &indexing{rebuild: r, active: map[string]bool{}, due: map[string][]dispatch{}}
 	var now time.Time
 	err := eventlog.Persist(ctx, func() (err error) {
-		now, err = r.log.Now(ctx)
+		if now, err = r.log.Now(ctx); err == nil {
+			x.retired, err = r.log.RetiredUpto(ctx, r.part)
+		}
 		return err
 	})
 	if err != nil {
@@ -181,6 +185,10 @@ func (x *indexing) put(ctx context.Context, pipe redis.Pipeliner, p place) {
 		pipe.ZAdd(ctx, x.part.Leases, redis.Z{Score: end, Member: p.task})
 		pipe.Set(ctx, x.part.Lock(p.task), p.token, x.cfg.LeaseTTL)
 	case events.StateCompleted, events.StateFailed, events.StateCancelled:
+		if p.last.Compare(x.retired[p.queue]) <= 0 {
+			pipe.Unlink(ctx, x.part.Task(p.task))
+			break
+		}
 		pipe.PExpireAt(ctx, x.part.Task(p.task), time.UnixMilli(p.last.Ms).Add(x.log.Retention()))
 	case events.StateNone:
 	}

@@ -90,7 +90,7 @@ func (h *house) deed(ctx context.Context, t *rapid.T) {
 	delay := func() *time.Duration {
 		return rapid.SampledFrom([]*time.Duration{nil, new(time.Millisecond), new(hour)}).Draw(t, "delay")
 	}
-	switch rapid.SampledFrom([]string{"request", "request", "due", "due", "start", "start", "start", "complete", "fail", "release", "give back", "abandon", "cancel", "retry", "pause", "resume", "promote"}).Draw(t, "deed") {
+	switch rapid.SampledFrom([]string{"request", "request", "due", "due", "start", "start", "start", "complete", "fail", "release", "give back", "abandon", "cancel", "retry", "pause", "resume", "promote", "retire"}).Draw(t, "deed") {
 	case "request":
 		r := eventlog.Request{Task: task, Label: events.Label{Queue: queue, Name: "näme <&>"}, Definition: events.Definition{
 			MaxAttempts: 3, Priority: rapid.IntRange(0, 9).Draw(t, "priority"), RequestID: rapid.SampledFrom([]string{"", "r"}).Draw(t, "request id"),
@@ -168,6 +168,8 @@ func (h *house) deed(ctx context.Context, t *rapid.T) {
 		h.must(err)
 	case "promote":
 		h.promote(ctx)
+	case "retire":
+		h.must(testredis.Retire(ctx, h.log, rapid.IntRange(0, 3).Draw(t, "keep")))
 	}
 }
 
@@ -214,10 +216,11 @@ func (h *house) state(ctx context.Context) (state map[string]string, ends map[st
 	return state, ends
 }
 
-// lose deletes every key but the log, and what was fixed at its first use.
+// lose deletes every key but the log, what was fixed at its first use, and which rows went because there were too
+// many.
 func (h *house) lose(ctx context.Context) {
 	for _, key := range h.rdb.Keys(ctx, "*").Val() {
-		if !strings.HasSuffix(key, "}:events") && !strings.HasSuffix(key, ":meta") {
+		if !strings.HasSuffix(key, "}:events") && !strings.HasSuffix(key, ":meta") && !strings.HasSuffix(key, "}:retired") {
 			h.must(h.rdb.Del(ctx, key).Err())
 		}
 	}
@@ -243,6 +246,34 @@ func (h *house) same(ctx context.Context, before map[string]string, ends map[str
 			h.fail(fmt.Sprintf("the lease of %s ends at %f, and ended at %f", task, end, ends[task]))
 		}
 	}
+}
+
+func TestRowsThatWereTooManyGoAgainWhenItIsLostThatTheyHad(t *testing.T) {
+	log := testredis.Open(t, testredis.Start(t).URL(), 2)
+	h := &house{log: log, rdb: log.Conn().View, fail: t.Fatal}
+	for i := range 60 {
+		task := fmt.Sprintf("t%d", i)
+		_, err := log.Request(t.Context(), eventlog.Request{
+			Task: task, Label: events.Label{Queue: "q", Name: "n"}, Definition: events.Definition{MaxAttempts: 1},
+		})
+		h.must(err)
+		if i%7 > 0 {
+			_, err := log.Cancel(t.Context(), task, "test", "")
+			h.must(err)
+		}
+	}
+	h.must(testredis.Retire(t.Context(), log, 5))
+	before, ends := h.state(t.Context())
+	for _, p := range log.Partitions() {
+		h.must(h.rdb.Del(t.Context(), p.Retired).Err())
+	}
+	sum, err := rebuilder.Run(t.Context(), log, rebuilder.Config{LeaseTTL: time.Minute})
+	h.must(err)
+	if n := len(h.rowsOf(t.Context(), events.StateCancelled)); int64(n) != sum.Tasks[events.StateCancelled] || n < 50 {
+		t.Errorf("%d rows of tasks that are over, and there are %d", n, sum.Tasks[events.StateCancelled])
+	}
+	h.must(testredis.Retire(t.Context(), log, 5))
+	h.same(t.Context(), before, ends)
 }
 
 func TestWhatIsMadeAgainIsWhatWasLost(t *testing.T) {

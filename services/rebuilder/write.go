@@ -85,11 +85,12 @@ func (r *rebuild) clear(ctx context.Context) error {
 	}
 	err = r.write(ctx, func(pipe redis.Pipeliner) {
 		pipe.Unlink(ctx, r.part.Delayed, r.part.Ready, r.part.Queues, r.part.Paused)
+		pipe.HDel(ctx, r.part.Readers, eventlog.Tallier) // it begins anew
 	})
 	if err != nil {
 		return err
 	}
-	for _, word := range []string{"waiting:", "due:", "task:"} {
+	for _, word := range []string{"waiting:", "due:", "finished:", "task:"} {
 		err := r.scan(ctx, word, func(keys []string) error {
 			if word == "task:" && r.cfg.Lossy {
 				var err error

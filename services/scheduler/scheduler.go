@@ -6,6 +6,7 @@
 //	dispatcher  hands the best of waiting:<queue> to due:<queue>, as fast as workers take it
 //	sweeper     ends attempts whose worker stopped extending its lease
 //	reconciler  holds the rows against the ledgers and puts back what was lost
+//	janitor     lets the oldest rows go of queues that have too many of tasks that are over
 //
 // # Guarantees
 //
@@ -42,6 +43,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/lock"
 	"github.com/tasklog/tasklog/infra/pause"
@@ -55,6 +57,10 @@ type Config struct {
 	LeaseTTL time.Duration `env:"TASKLOG_LEASE_TTL" usage:"how long an attempt lives without a heartbeat"`
 	// ReconcileEvery is the time between two pages of the reconciler. Zero means 3 s.
 	ReconcileEvery time.Duration `env:"TASKLOG_RECONCILE_EVERY" usage:"time between two pages of the reconciler"`
+	// RetentionCount is how many rows of tasks that are over stay, of each queue: the newest. They may be more by
+	// those that ended within eventlog.MinRetention, and because each partition keeps its share, rounded up. Zero
+	// means any number, until their eventlog.Config.Retention is over; less is an error.
+	RetentionCount int `env:"TASKLOG_RETENTION_COUNT" usage:"how many tasks of a queue that are over are kept, the newest; 0: any number"`
 }
 
 // DefaultConfig returns what the zero Config means.
@@ -70,11 +76,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Scheduler runs the four processes for every partition.
+// Scheduler runs the processes for every partition.
 type Scheduler struct {
 	log     *eventlog.Log
 	locks   *lock.Locker // of partitions
 	cfg     Config
+	young   time.Duration // for which no row goes because there are too many
+	rest    time.Duration // of the janitor
 	slog    *slog.Logger
 	metrics metrics
 }
@@ -85,8 +93,13 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg prometheus.Regi
 	if cfg.LeaseTTL < time.Second {
 		return nil, fmt.Errorf("lease TTL %s: a pause of Redis would re-run what is running; want 1s or more", cfg.LeaseTTL)
 	}
+	if cfg.RetentionCount < 0 {
+		return nil, &events.FieldError{Field: "retentionCount", Reason: fmt.Sprintf("%d is less than 0, which means any number", cfg.RetentionCount)}
+	}
 	locks := lock.New(log.Conn().Lease, lock.Config{TTL: leadTTL, Tries: 1})
-	return &Scheduler{log: log, locks: locks, cfg: cfg, slog: logger, metrics: newMetrics(reg)}, nil
+	return &Scheduler{
+		log: log, locks: locks, cfg: cfg, young: eventlog.MinRetention, rest: janitorRest, slog: logger, metrics: newMetrics(reg),
+	}, nil
 }
 
 // Run blocks until ctx ends and everything it started is over, soon after; with a Redis that cannot be
@@ -106,14 +119,14 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return nil
 }
 
-// work makes the tasks of a partition due and mends its ledgers, until ctx ends.
+// work makes the tasks of a partition due, mends its ledgers and lets rows go, until ctx ends.
 func (s *Scheduler) work(ctx context.Context, p eventlog.Partition) {
 	s.metrics.leads.WithLabelValues(strconv.Itoa(p.N)).Set(1)
 	defer s.metrics.leads.WithLabelValues(strconv.Itoa(p.N)).Set(0)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	d := newDispatcher(s, p)
-	for _, process := range []func(context.Context){d.wake, d.run, func(ctx context.Context) { s.reconcile(ctx, p) }} {
+	for _, process := range []func(context.Context){d.wake, d.run, func(ctx context.Context) { s.reconcile(ctx, p) }, newJanitor(s, p).run} {
 		wg.Go(func() { process(ctx) })
 	}
 }
@@ -132,9 +145,9 @@ func (s *Scheduler) failed(ctx context.Context, process string, p eventlog.Parti
 
 // metrics counts what the scheduler does.
 type metrics struct {
-	promoted, dispatched, abandoned, spared, forgotten prometheus.Counter
-	mended, failures                                   *prometheus.CounterVec
-	leads                                              *prometheus.GaugeVec
+	promoted, dispatched, abandoned, spared, forgotten, retired prometheus.Counter
+	mended, failures                                            *prometheus.CounterVec
+	leads                                                       *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -147,13 +160,14 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		abandoned:  prometheus.NewCounter(counter("abandoned_total", "Attempts ended because their lease ended.")),
 		spared:     prometheus.NewCounter(counter("spared_total", "Leases given one more term because nobody had swept.")),
 		forgotten:  prometheus.NewCounter(counter("forgotten_total", "Times that Redis was found to have lost the log.")),
+		retired:    prometheus.NewCounter(counter("retired_total", "Rows of tasks that were over and that went because their queue had too many.")),
 		mended:     prometheus.NewCounterVec(counter("mended_total", "Ledger entries put back from rows."), []string{"ledger"}),
 		failures:   prometheus.NewCounterVec(counter("step_failures_total", "Steps that failed and were tried again."), []string{"process"}),
 		leads: prometheus.NewGaugeVec(prometheus.GaugeOpts(counter("leads", "1 while this process makes the tasks of the partition due.")),
 			[]string{"partition"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.promoted, m.dispatched, m.abandoned, m.spared, m.forgotten, m.mended, m.failures, m.leads)
+		reg.MustRegister(m.promoted, m.dispatched, m.abandoned, m.spared, m.forgotten, m.retired, m.mended, m.failures, m.leads)
 	}
 	return m
 }

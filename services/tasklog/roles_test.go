@@ -121,7 +121,7 @@ func TestEveryServiceWorksAsItsOwnUserAndLogsNoPayload(t *testing.T) {
 	env := func(user string) []string {
 		return []string{
 			"TASKLOG_REDIS_URL=" + r.url(user), "TASKLOG_ADDR=127.0.0.1:0", "TASKLOG_HEALTH_ADDR=127.0.0.1:0", "TASKLOG_LOG_LEVEL=debug",
-			"TASKLOG_LOG_FORMAT=json", "TASKLOG_LEASE_TTL=3s", "TASKLOG_RELAY_TYPES=TaskRequested,TaskCompleted", "TASKLOG_RECONCILE_EVERY=100ms", "TASKLOG_PARTITIONS=2",
+			"TASKLOG_LOG_FORMAT=json", "TASKLOG_LEASE_TTL=3s", "TASKLOG_RELAY_TYPES=TaskRequested,TaskCompleted", "TASKLOG_RECONCILE_EVERY=100ms", "TASKLOG_PARTITIONS=2", "TASKLOG_RETENTION_COUNT=1000",
 		}
 	}
 	running := map[string]*process{}
@@ -210,6 +210,9 @@ func TestEveryServiceWorksAsItsOwnUserAndLogsNoPayload(t *testing.T) {
 	}
 	if out, err := tasklog(t, dir, env("archiver"), "archive", "keep", "--all", "--lag", "1ms", "--retain-events", "1", "--retain-bytes", "1"); err != nil {
 		t.Errorf("archive as archiver: %v: %s", err, out)
+	}
+	if err := testredis.Retire(t.Context(), openLog(t, r.url("scheduler")), 1); err != nil { // it waits a minute by itself
+		t.Errorf("rows go as scheduler: %v", err)
 	}
 	if list := r.denied(); len(list) != 0 {
 		t.Errorf("Redis refused:\n%s", strings.Join(list, "\n"))

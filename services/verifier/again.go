@@ -73,6 +73,9 @@ func (v *partition) tasksAgain(ctx context.Context, tasks map[string][]Differenc
 		if err := v.followTo(ctx, end); err != nil {
 			return err
 		}
+		if err := v.learn(ctx); err != nil {
+			return err
+		}
 		for _, id := range ids {
 			if tasks[id] = v.judge(id, found[id]); len(tasks[id]) == 0 {
 				delete(tasks, id)
@@ -91,7 +94,7 @@ func (v *partition) judge(id string, s *snapshot) []Difference {
 		}
 		return []Difference{{v.part.Task(id), "the log knows no such task"}}
 	}
-	if len(s.row) == 0 && v.forgotten(t) {
+	if len(s.row) == 0 && (v.old(t) || v.tooMany(t)) {
 		return nil
 	}
 	if why := row(id, s.row, t); why != "" {

@@ -25,6 +25,8 @@ type partition struct {
 	begin stream    // as it was at the beginning
 	now   int64     // ms, when the rows were compared
 
+	retired map[string]events.ID // by queue: tasks that were over by then may have no row
+
 	fold   *views.Fold                  // nil: the views cannot be made again
 	fields map[string]map[string]string // of fold
 	stored *views.Stored                // to be compared when fold gets there
@@ -48,8 +50,8 @@ func (v *partition) run(ctx context.Context) error {
 	}
 	v.audit = audit.New(audit.Config{
 		Limit: v.cfg.Limit, MaxPayload: v.cfg.MaxPayload, Trimmed: v.begin.removed() > 0, Undecodable: v.cfg.Undecodable,
-		Retention: v.log.Retention(),
-		Home:      func(task string) bool { return v.log.Of(task).N == v.part.N },
+		Retention: v.log.Retention(), Retired: v.retiredBy,
+		Home: func(task string) bool { return v.log.Of(task).N == v.part.N },
 	})
 	if err := v.prepare(ctx); err != nil {
 		return err
@@ -135,6 +137,9 @@ func (v *partition) follow(ctx context.Context, until events.ID, tell bool) erro
 		if err != nil {
 			return err
 		}
+		if err := v.learn(ctx); err != nil { // a task of this page may live again, for its row was too many
+			return err
+		}
 		for _, e := range entries {
 			v.apply(e)
 		}
@@ -161,6 +166,17 @@ func (v *partition) apply(e eventlog.Entry) {
 		v.fold.Tasks.Told() // the index is compared by where tasks stand
 	}
 	v.fold.Add(e)
+}
+
+// learn asks which rows went by now because there were too many.
+func (v *partition) learn(ctx context.Context) (err error) {
+	v.retired, err = v.log.RetiredUpto(ctx, v.part)
+	return err
+}
+
+// retiredBy reports that the row of a task that is over may have gone because there were too many.
+func (v *partition) retiredBy(queue string, last events.ID) bool {
+	return last.Compare(v.retired[queue]) <= 0
 }
 
 // catchUp reads what the log holds by now.

@@ -39,3 +39,32 @@ func TestTheRowOfATaskThatEndedLongAgoMayBeGone(t *testing.T) {
 		}
 	})
 }
+
+func TestTheRowOfATaskMayBeGoneWhenItsQueueHadTooMany(t *testing.T) {
+	each(t, func(h *house) {
+		h.fill() // four of its tasks are over
+		h.request("newest", 0, 0)
+		_, err := h.log.Cancel(h.Context(), "newest", "test", "")
+		h.must(err)
+		h.must(testredis.Retire(h.Context(), h.log, 1))
+		h.project()
+		if r := h.good(); !strings.Contains(strings.Join(r.Notes, "\n"), "4 more tasks are over, and their rows are gone: their queues had too many") {
+			t.Errorf("the notes are %q", r.Notes)
+		}
+		h.request("completed", 0, 0) // it lives again
+		h.good()
+
+		row := h.rdb.HGetAll(h.Context(), h.p.Task("newest")).Val()
+		h.must(h.rdb.Del(h.Context(), h.p.Task("newest")).Err())
+		if bad := h.verify(verifier.Config{}); bad.OK || len(bad.Differences) != 1 || !says(bad, h.p.Task("newest"), "missing") {
+			t.Errorf("the row of the newest is gone, and the differences are %v", bad.Differences)
+		}
+		h.must(h.rdb.HSet(h.Context(), h.p.Task("newest"), row).Err())
+		h.good()
+
+		h.must(h.rdb.Del(h.Context(), h.p.Retired).Err())
+		if bad := h.verify(verifier.Config{}); bad.OK || bad.ViolationCount != 1 || len(bad.Differences) != 3 {
+			t.Errorf("nobody says that rows were too many, and there are %v, %v", bad.Violations, bad.Differences)
+		}
+	})
+}

@@ -122,12 +122,17 @@ func (v *partition) missing(ctx context.Context, s *suspects) error {
 		return err
 	}
 	v.now = now.UnixMilli()
+	if err := v.learn(ctx); err != nil {
+		return err
+	}
 	var over []events.ID // of tasks that are over only the newest event is known
-	forgotten := int64(0)
+	old, many := 0, 0
 	for id, t := range v.audit.Unseen() {
 		switch {
-		case v.forgotten(t):
-			forgotten++
+		case v.old(t):
+			old++
+		case v.tooMany(t):
+			many++
 		case id != "":
 			s.add(id)
 		case len(over) < maxSuspects:
@@ -136,15 +141,23 @@ func (v *partition) missing(ctx context.Context, s *suspects) error {
 			s.dropped++
 		}
 	}
-	if forgotten > 0 {
-		v.note("%d tasks ended more than %s ago, and their rows are gone", forgotten, v.log.Retention())
+	if old > 0 {
+		v.note("%d tasks ended more than %s ago, and their rows are gone", old, v.log.Retention())
+	}
+	if many > 0 {
+		v.note("%d more tasks are over, and their rows are gone: their queues had too many", many)
 	}
 	return v.named(ctx, over, s.add)
 }
 
-// forgotten reports that the row of a task may be gone.
-func (v *partition) forgotten(t audit.Summary) bool {
+// old reports that the row of a task may be gone because the task has been over for long.
+func (v *partition) old(t audit.Summary) bool {
 	return t.State.Final() && t.Last.Ms+v.log.Retention().Milliseconds() <= v.now
+}
+
+// tooMany reports that the row of a task may be gone because its queue had too many.
+func (v *partition) tooMany(t audit.Summary) bool {
+	return t.State.Final() && v.retiredBy(t.Queue, t.Last)
 }
 
 // named calls f with the tasks of some events.

@@ -79,7 +79,7 @@ func blind(t *testing.T, srv *testredis.Server, url string, lease time.Duration,
 	t.Cleanup(h.client.CloseIdleConnections)
 	log := open(t, url)
 	quiet := slog.New(slog.DiscardHandler)
-	sched, err := scheduler.New(log, scheduler.Config{LeaseTTL: lease}, quiet, nil)
+	sched, err := scheduler.New(log, scheduler.Config{LeaseTTL: lease, RetentionCount: 100_000}, quiet, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
