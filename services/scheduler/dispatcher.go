@@ -45,6 +45,7 @@ type dispatcher struct {
 	workersAt time.Time // when we asked for them
 	queued    map[string]int
 	refusals  map[string]time.Time // queues that Redis refused something for, and when
+	burst     burst
 }
 
 func newDispatcher(s *Scheduler, p eventlog.Partition) *dispatcher {
@@ -144,13 +145,14 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	}
 	// Every event of an earlier millisecond was in the log before we looked.
 	seen = events.ID{Ms: s.now.UnixMilli() - 1, Seq: events.MaxID.Seq}
+	d.burst.next(len(s.overdue))
 	settled, err := d.promote(ctx, s.overdue)
 	if err != nil {
 		return 0, seen, err
 	}
 	again := settled > 0 // they wait now: dispatch them with the next look
 	for _, queue := range s.ready {
-		if d.rests(queue) {
+		if d.rests(queue) || d.burst.holds(queue) {
 			continue
 		}
 		more, err := d.dispatch(ctx, queue, s)

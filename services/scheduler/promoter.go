@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"time"
 
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
@@ -12,19 +13,18 @@ func (d *dispatcher) promote(ctx context.Context, ids []string) (settled int, er
 	if len(ids) == 0 {
 		return 0, nil
 	}
-	tasks, err := d.log.Tasks(ctx, d.part, ids)
+	list, err := d.log.Promotions(ctx, d.part, ids)
 	if err != nil {
 		return 0, err
 	}
-	dropped, err := d.dropNobody(ctx, d.part.Delayed, ids, tasks)
+	have, byQueue := map[string]bool{}, map[string][]eventlog.Promotion{}
+	for _, p := range list {
+		have[p.Task] = true
+		byQueue[p.Queue] = append(byQueue[p.Queue], p)
+	}
+	dropped, err := d.dropNobody(ctx, d.part.Delayed, ids, have)
 	if err != nil {
 		return 0, err
-	}
-	byQueue := map[string][]eventlog.Promotion{}
-	for _, t := range tasks {
-		byQueue[t.Queue] = append(byQueue[t.Queue], eventlog.Promotion{
-			Task: t.ID, Queue: t.Queue, Priority: t.Priority, Requested: t.Events[0],
-		})
 	}
 	moved := 0
 	for queue, list := range byQueue {
@@ -38,8 +38,35 @@ func (d *dispatcher) promote(ctx context.Context, ids []string) (settled int, er
 		if err != nil {
 			d.refused(ctx, "promoter", queue, err)
 		}
-		moved += n
+		if n > 0 {
+			moved += n
+			d.burst.queues[queue] = true
+		}
 	}
 	d.metrics.promoted.Add(float64(moved))
 	return dropped + moved, nil
+}
+
+// longestBurst bounds how long a queue waits until all that became due at once are in their order.
+const longestBurst = 10 * time.Second
+
+// A burst is more delayed tasks whose time has come than one step promotes. They are found in the order of
+// their due times and not of their priorities: so their queues are dispatched again when all of them wait.
+type burst struct {
+	since  time.Time // zero: there is none
+	queues map[string]bool
+}
+
+// next begins or ends the burst with what the next step has found.
+func (b *burst) next(found int) {
+	if found < eventlog.MaxItems {
+		*b = burst{queues: map[string]bool{}}
+	} else if b.since.IsZero() {
+		b.since = time.Now()
+	}
+}
+
+// holds reports whether a queue waits for the end of the burst.
+func (b *burst) holds(queue string) bool {
+	return !b.since.IsZero() && b.queues[queue] && time.Since(b.since) < longestBurst
 }

@@ -363,3 +363,41 @@ func TestOnePoisonedRowStopsNobodyElse(t *testing.T) {
 		t.Errorf("%d members are left in delayed", left)
 	}
 }
+
+func TestWhatIsDueInOneMillisecondBecomesDueByPriority(t *testing.T) {
+	h := build(t, testredis.Start(t).URL(), scheduler.Config{}, 1)
+	const n = 3000  // many pages of the promoter
+	h.worker(4 * n) // a full dispatch stream would wait for it
+	now, err := h.log.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make([]eventlog.Request, n)
+	for i := range list {
+		list[i] = eventlog.Request{
+			Task: fmt.Sprintf("t%d", i), Label: events.Label{Queue: "default", Name: "test"}, RunAt: now.Add(2 * time.Second),
+			Definition: events.Definition{MaxAttempts: 1, Priority: i * 7919 % n},
+		}
+	}
+	for _, r := range h.log.RequestMany(t.Context(), list) {
+		if r.Err != nil || r.State != events.StateDelayed {
+			t.Fatal(r, "too slow for this test, or an error")
+		}
+	}
+	due := map[string]bool{}
+	h.await("all to be due", func(e events.Event) bool {
+		if e.Data.Type() == events.TypeTaskDue {
+			due[e.Task] = true
+		}
+		return len(due) == n
+	})
+	before := -1
+	for _, e := range h.all {
+		if d, ok := e.Data.(events.TaskDue); ok {
+			if d.Priority < before {
+				t.Fatalf("%s is due after another with priority %d, and has %d", e.Task, before, d.Priority)
+			}
+			before = d.Priority
+		}
+	}
+}

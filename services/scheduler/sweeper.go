@@ -58,7 +58,11 @@ func (s *Scheduler) sweepOnce(ctx context.Context, p eventlog.Partition, every t
 				return 0, failed
 			}
 		}
-		_, err = s.dropNobody(ctx, p.Leases, swept.Overdue, tasks)
+		have := map[string]bool{}
+		for _, t := range tasks {
+			have[t.ID] = true
+		}
+		_, err = s.dropNobody(ctx, p.Leases, swept.Overdue, have)
 		if failed = errors.Join(failed, err); failed != nil {
 			return 0, failed
 		}
@@ -98,11 +102,7 @@ func (s *Scheduler) abandon(ctx context.Context, t events.Task, now int64) error
 
 // dropNobody removes the members of a ledger whose task has no row, or one that no decision wrote:
 // nothing can be done for them, and they would stand in the way of others for ever. It returns how many.
-func (s *Scheduler) dropNobody(ctx context.Context, ledger string, ids []string, found []events.Task) (int, error) {
-	have := map[string]bool{}
-	for _, t := range found {
-		have[t.ID] = true
-	}
+func (s *Scheduler) dropNobody(ctx context.Context, ledger string, ids []string, have map[string]bool) (int, error) {
 	var nobody []string
 	for _, id := range ids {
 		if !have[id] {
