@@ -3,7 +3,7 @@
 FUZZTIME ?= 20s
 
 help: ## print this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
 
 run: build ## everything in one process, with a Redis of its own if none is named
 	@exec bin/tasklog dev $(ARGS)
@@ -29,8 +29,12 @@ fuzz: ## every fuzz target, each for FUZZTIME
 		done; \
 	done
 
+# ARGS go to the program; see: go run ./services/tasklog/bench -help
 bench: ## what one Redis and this machine can do, measured
-	go run ./services/tasklog/bench
+	go run ./services/tasklog/bench $(ARGS)
+
+bench-peers: ## the same beside asynq and BullMQ, which it fetches, in turns
+	infra/bench/peers.sh $(ARGS)
 
 bench-scaling: ## what partitions cost on one Redis and on a cluster of three, into docs/scaling.md
 	go run ./services/tasklog/bench -scaling -page docs/scaling.md
@@ -66,4 +70,4 @@ lint: $(LINTER) ## static checks
 fmt: $(LINTER) ## write every file as the linter wants it
 	$(LINTER) fmt
 
-.PHONY: help run build deps test golden fuzz bench bench-scaling latency chaos screenshots lint fmt
+.PHONY: help run build deps test golden fuzz bench bench-peers bench-scaling latency chaos screenshots lint fmt

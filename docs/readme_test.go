@@ -35,7 +35,7 @@ func steady(out string) string {
 }
 
 // makeBlock matches a block of one make command, perhaps with arguments for what it runs.
-var makeBlock = regexp.MustCompile(`^make ([a-z]+)(?: ARGS=(\S+))?\n$`)
+var makeBlock = regexp.MustCompile(`^make ([a-z-]+)(?: ARGS=('[^']*'|\S+))?\n$`)
 
 // elsewhere matches a block of commands that only make sense outside of a test: what they name is
 // checked, not run.

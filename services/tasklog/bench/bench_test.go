@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -160,5 +161,30 @@ func TestAPageGetsTheTablesBetweenItsMarkers(t *testing.T) {
 	}
 	if err := writeInto(path, "figures", "new"); err == nil {
 		t.Error("markers that are not there are not missed")
+	}
+}
+
+func TestThePerformancePageHasAPlaceForAllThatIsMeasured(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := small()
+	b.only, b.page = []string{"floor"}, filepath.Join(t.TempDir(), "page.md")
+	empty := regexp.MustCompile(`(?s)(<!-- measured: \w+ -->\n).*?(<!-- end -->)`).ReplaceAll(page, []byte("$1$2"))
+	if err := os.WriteFile(b.page, empty, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(b.page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{" cores (", "| floor: plain commands | tasklog |", "| evalsha |", "Total samples"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the page has no %q:\n%s", want, text)
+		}
 	}
 }

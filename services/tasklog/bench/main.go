@@ -40,7 +40,7 @@ func main() {
 	flag.IntVar(&b.runs, "runs", 5, "runs of each row: the median is printed, and the best")
 	flag.BoolVar(&b.asJSON, "json", false, "print the JSON only, one object a row")
 	flag.BoolVar(&b.commands, "commands", false, "print what Redis ran, per task")
-	flag.StringVar(&b.page, "page", "", "Markdown file to write the tables into")
+	flag.StringVar(&b.page, "page", "", "Markdown file to write the tables into, and where the time of a task goes")
 	only := flag.String("only", "", "kinds of rows, separated by commas: "+kinds())
 	scaling := flag.Bool("scaling", false, "measure partitions on one node and on three instead")
 	profile := flag.String("cpuprofile", "", "file for a CPU profile of this process")
@@ -60,7 +60,7 @@ func main() {
 	if *scaling {
 		measure = b.scaling
 	}
-	err := b.profiled(*profile, func() error { return measure(ctx) })
+	err := profiled(*profile, func() error { return measure(ctx) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -79,7 +79,7 @@ func kinds() string {
 }
 
 // profiled runs f, and writes a CPU profile of that to a file, if one is named.
-func (b bench) profiled(path string, f func() error) error {
+func profiled(path string, f func() error) error {
 	if path == "" {
 		return f()
 	}
@@ -124,7 +124,7 @@ func (b bench) all(ctx context.Context) error {
 	if b.page == "" {
 		return nil
 	}
-	return errors.Join(writeInto(b.page, "figures", figures.RenderMarkdown()), writeInto(b.page, "goals", reached.RenderMarkdown()))
+	return b.write(ctx, figures, reached)
 }
 
 // measure runs a row for each system, in turns.
