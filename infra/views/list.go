@@ -39,6 +39,8 @@ const (
 // now before the first. Of completed and of cancelled tasks the newest tasks.Keep of each queue and
 // partition are listed, and somewhat more of cancelled ones.
 //
+// Without a queue, a page begins with the end of the log; what views do not have yet is then listed, too.
+//
 // A Filter that makes no sense is an *events.FieldError.
 func (s *Store) Tasks(ctx context.Context, filter Filter) (Page, error) {
 	limit, err := filter.Check()
@@ -49,11 +51,20 @@ func (s *Store) Tasks(ctx context.Context, filter Filter) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
+	page := Page{Tasks: []events.Task{}}
+	if filter.Queue == "" {
+		if page.Tasks, after, err = s.tail(ctx, filter, after, limit); err != nil {
+			return Page{}, fmt.Errorf("list tasks: %w", err)
+		}
+		if len(page.Tasks) == limit {
+			page.Next = after.cursor()
+			return page, nil
+		}
+	}
 	m, err := s.merge(ctx, filter, after)
 	if err != nil {
 		return Page{}, fmt.Errorf("list tasks: %w", err)
 	}
-	page := Page{Tasks: []events.Task{}}
 	seen := map[string]bool{} // a task on the move may be in two places of the index
 	for examined := 0; len(page.Tasks) < limit && examined < maxExamined; {
 		batch, err := m.take(ctx, min(limit-len(page.Tasks), maxExamined-examined))
@@ -70,7 +81,7 @@ func (s *Store) Tasks(ctx context.Context, filter Filter) (Page, error) {
 			return Page{}, fmt.Errorf("list tasks: %w", err)
 		}
 		for _, e := range batch {
-			if t, ok := rows[e.id]; ok && !seen[e.id] && filter.Chooses(t) {
+			if t, ok := rows[e.id]; ok && !seen[e.id] && filter.Chooses(t) && (filter.Queue != "" || after.before(position{lastOf(t).Ms, t.ID})) {
 				seen[e.id] = true
 				page.Tasks = append(page.Tasks, t)
 			}

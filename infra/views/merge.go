@@ -80,6 +80,7 @@ type stream struct {
 	part  eventlog.Partition
 	after position   // everything up to here was read
 	ahead []position // read and not yet taken
+	piece int64      // entries to read next
 	ended bool
 }
 
@@ -90,7 +91,7 @@ type merge struct {
 }
 
 const (
-	firstPiece = 32      // entries read of a stream at a time
+	firstPiece = 4       // entries read of a stream at first
 	maxPiece   = 1 << 20 // where so many changed in one ms
 )
 
@@ -98,7 +99,7 @@ const (
 func (m *merge) take(ctx context.Context, n int) ([]entry, error) {
 	var taken []entry
 	for len(taken) < n {
-		if err := m.fill(ctx, max(firstPiece, n)); err != nil {
+		if err := m.fill(ctx, n); err != nil {
 			return nil, err
 		}
 		best := -1
@@ -117,31 +118,24 @@ func (m *merge) take(ctx context.Context, n int) ([]entry, error) {
 	return taken, nil
 }
 
-// fill reads the next piece of every stream that has nothing ahead, in one round trip. Many streams
-// get small pieces: most of what is read of them is never taken.
+// fill reads the next piece of every stream that has nothing ahead, in one round trip. Many streams get small
+// pieces at first: most of what is read of them is never taken. One that has more of what is taken gets larger ones.
 func (m *merge) fill(ctx context.Context, n int) error {
-	piece := int64(max(n/max(1, len(m.streams)), firstPiece))
 	for {
 		var asked []*stream
 		for _, s := range m.streams {
 			if len(s.ahead) == 0 && !s.ended {
+				s.piece = min(max(2*s.piece, int64(n/len(m.streams)), firstPiece), maxPiece)
 				asked = append(asked, s)
 			}
 		}
 		if len(asked) == 0 {
 			return nil
 		}
-		cmds, err := m.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for _, s := range asked {
-				ms := strconv.FormatInt(s.after.ms, 10)
-				if s.list {
-					newestScript.Eval(ctx, pipe, []string{s.key}, ms, piece)
-				} else {
-					pipe.ZRevRangeByScoreWithScores(ctx, s.key, &redis.ZRangeBy{Min: "-inf", Max: ms, Count: piece})
-				}
-			}
-			return nil
-		})
+		cmds, err := m.read(ctx, asked, newestScript.EvalSha)
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			cmds, err = m.read(ctx, asked, newestScript.Eval)
+		}
 		if err != nil {
 			return err
 		}
@@ -150,10 +144,28 @@ func (m *merge) fill(ctx context.Context, n int) error {
 			if err != nil {
 				return fmt.Errorf("read %s: %w", s.key, err)
 			}
-			s.feed(read, int(piece))
+			s.feed(read, int(s.piece)) // one that got nothing new has more in one ms than a piece
 		}
-		piece = min(piece*2, maxPiece) // those that got nothing new have more in one ms than a piece
 	}
+}
+
+// read asks for the next piece of some streams. eval is how it calls the script: by its source, where Redis does
+// not know it.
+func (m *merge) read(ctx context.Context, asked []*stream, eval func(context.Context, redis.Scripter, []string, ...any) *redis.Cmd) ([]redis.Cmder, error) {
+	return m.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, s := range asked {
+			ms := strconv.FormatInt(s.after.ms, 10)
+			switch {
+			case s.list && s.piece == firstPiece: // most listings are near the end, and this costs a tenth
+				pipe.LRange(ctx, s.key, -s.piece, -1)
+			case s.list:
+				eval(ctx, pipe, []string{s.key}, ms, s.piece)
+			default:
+				pipe.ZRevRangeByScoreWithScores(ctx, s.key, &redis.ZRangeBy{Min: "-inf", Max: ms, Count: s.piece})
+			}
+		}
+		return nil
+	})
 }
 
 // positions returns what was read of a stream, newest first.
@@ -165,24 +177,28 @@ func positions(cmd redis.Cmder) ([]position, error) {
 			id, _ := z.Member.(string)
 			read = append(read, position{int64(z.Score), id})
 		}
+	case *redis.StringSliceCmd:
+		return listed(cmd.Result())
 	case *redis.Cmd:
-		list, err := cmd.StringSlice()
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range slices.Backward(list) {
-			p, err := parsePosition(s)
-			if err != nil {
-				return nil, err
-			}
-			read = append(read, p)
-		}
+		return listed(cmd.StringSlice())
 	}
 	return read, nil
 }
 
-// feed takes what was read of a stream: entries from the ms of s.after on, of which those up to
-// s.after are known already. asked is how many were asked for: fewer are all there are.
+// listed returns what was read of a list, newest first.
+func listed(list []string, err error) (read []position, _ error) {
+	for _, s := range slices.Backward(list) {
+		p, err := parsePosition(s)
+		if err != nil {
+			return nil, err
+		}
+		read = append(read, p)
+	}
+	return read, err
+}
+
+// feed takes what was read of a stream: entries from the ms of s.after on, or from one before it, of which those up
+// to s.after are known already. asked is how many were asked for: fewer are all there are.
 func (s *stream) feed(read []position, asked int) {
 	s.ended = len(read) < asked || asked >= maxPiece
 	if s.list {

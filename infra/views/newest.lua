@@ -7,8 +7,11 @@
 -- Repeatable: it writes nothing.
 local n = redis.call('LLEN', KEYS[1])
 local function at(i) return tonumber(string.match(redis.call('LINDEX', KEYS[1], i), '^%d+')) end
-local low, high, ms = 0, n, tonumber(ARGV[1])
-if n > 0 and at(-1) <= ms then low = n end
+local low, high, ms = n, n, tonumber(ARGV[1])
+local step = 1 -- most listings are near the end: look there first, and then twice as far each time
+while low > 0 and at(low - 1) > ms do
+  high, low, step = low - 1, math.max(0, low - 1 - step), step * 2
+end
 while low < high do -- all before low are old enough, none from high on is
   local middle = math.floor((low + high) / 2)
   if at(middle) <= ms then low = middle + 1 else high = middle end

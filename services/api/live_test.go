@@ -41,7 +41,7 @@ func TestALivePageSendsAllItsPartsAndThenThoseThatChanged(t *testing.T) {
 	h := build(t, api.Config{}, 2)
 	h.project()
 	h.must(http.StatusAccepted, h.post(`{"taskName":"n","customJobId":"a"}`))
-	h.until("the task is counted", func() bool { return len(h.list("").Tasks) == 1 })
+	h.viewed()
 
 	next := h.watch("/admin/tasks?state=waiting")
 	first := next()
@@ -99,7 +99,7 @@ func TestALivePageIsReadOnceForAllWhoWatchIt(t *testing.T) {
 	h := build(t, api.Config{}, 1)
 	h.project()
 	h.must(http.StatusAccepted, h.post(`{"taskName":"n","queue":"before"}`))
-	h.until("the task is counted", func() bool { return len(h.list("").Tasks) == 1 })
+	h.viewed()
 	const viewers, updates = 100, 3
 	var all []func() update
 	for range viewers {

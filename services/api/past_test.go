@@ -46,7 +46,7 @@ func TestThePastIsToldInTheShapesOfThePresent(t *testing.T) {
 	}
 	h.must(http.StatusAccepted, h.post(`{"taskName":"n","queue":"mail","customJobId":"m","delayMs":3600000}`))
 	end := h.later()
-	h.until("the views have it", func() bool { return len(h.list("").Tasks) == 7 })
+	h.viewed()
 	queues := h.must(http.StatusOK, h.get("/api/queues")).body
 	tasks := h.must(http.StatusOK, h.get("/api/tasks?limit=200")).body
 	m := h.must(http.StatusOK, h.get("/api/tasks/m")).body

@@ -31,10 +31,13 @@ type taskQuery struct {
 	To   string // and at the latest
 
 	from, until int64 // ms; 0: any
+	named       bool  // a name alone is searched for, too
 }
 
 // searches reports whether the listing is one of what was searched.
-func (q taskQuery) searches() bool { return q.Text != "" || q.From != "" || q.To != "" }
+func (q taskQuery) searches() bool {
+	return q.Text != "" || q.From != "" || q.To != "" || q.named && q.Name != ""
+}
 
 // taskQuery reads the query of a listing, which may hold more.
 func (a *API) taskQuery(c *gin.Context, more ...string) (taskQuery, error) {

@@ -18,6 +18,7 @@ func (a *API) tasksPage(c *gin.Context, b dashboard.Base) (dashboard.Page, error
 	if err != nil {
 		return nil, err
 	}
+	q.named = true // the index of a listing does not know names: it would read row after row
 	return a.tasksOf(c.Request.Context(), b, q)
 }
 

@@ -63,6 +63,7 @@ func pages() []dashboard.Page {
 		dashboard.WorkersPage{Workers: []wire.Worker{{}}},
 		dashboard.PastPage{},
 		dashboard.PastPage{Queues: []wire.Queue{{}}},
+		dashboard.PastPage{Present: true, Queues: []wire.Queue{{}}},
 		dashboard.TaskPage{},
 		dashboard.NoticePage{},
 	}

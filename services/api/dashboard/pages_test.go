@@ -223,7 +223,7 @@ func TestTheSliderGoesBackThroughTheLog(t *testing.T) {
 	h.viewed()
 	h.open("/admin/past")
 	h.sees("the page is live", fresh)
-	h.sees("all has happened", holds("#live-queues th", "webhooks"))
+	h.sees("all has happened", holds("#live-queues th", "webhooks")+" && "+holds("#live-when", "This is now"))
 	eval[bool](h, `(s => { s.value = s.min; s.dispatchEvent(new Event("input", { bubbles: true })); return true; })(document.querySelector("input[type=range]"))`)
 	h.sees("at its left end there is the first queue alone", `document.querySelectorAll("#live-queues tbody tr").length === 1 && `+holds("#live-queues th", "mail"))
 	if !eval[bool](h, holds("#live-when", "This is the past")+` && location.search.startsWith("?at=")`) {
