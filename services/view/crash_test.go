@@ -111,6 +111,9 @@ func TestAKeeperThatIsKilledAnywhereLeavesNoTraceAfterTheNextRun(t *testing.T) {
 					return !slices.ContainsFunc(h.keys(), func(key string) bool { return strings.Contains(key, "count:1") })
 				})
 				second.stop()
+				h.until("the leases of the one that died are over", func() bool {
+					return !slices.ContainsFunc(h.keys(), func(key string) bool { return strings.HasSuffix(key, ":lease") })
+				})
 				p, n := h.log.Partitions()[0], 0
 				for _, p := range h.log.Partitions() {
 					n += int(h.log.Conn().View.HLen(t.Context(), p.View("own:count:2")).Val())

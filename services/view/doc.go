@@ -24,9 +24,9 @@
 // # Guarantees
 //
 // What is stored is the fold of exactly the events up to its checkpoint, always: after a crash at any moment, a
-// lost answer, or with several programs that keep the same view. For each partition one of them does, and the
-// others wait for their turn. An entry of the log that is no event is counted and skipped. The log is not
-// trimmed before a view has read it. An event is in the view some 100 ms after it happened.
+// lost answer, or with several programs that keep the same view: they share the partitions, and one of them keeps
+// each. An entry of the log that is no event is counted and skipped. The log is not trimmed before a view has read
+// it. An event is in the view some 100 ms after it happened.
 //
 // # Versions
 //

@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/tasklog/tasklog/infra/crashpoint"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/pause"
+	"github.com/tasklog/tasklog/infra/share"
 	"github.com/tasklog/tasklog/infra/views"
 	"github.com/tasklog/tasklog/infra/views/own"
 	"github.com/tasklog/tasklog/projections"
@@ -28,13 +28,24 @@ const (
 
 // keep keeps a version of a view until ctx ends or it cannot be kept any more.
 func (s *Store) keep(ctx context.Context, k own.Kept, empty func() projections.View) error {
-	g, ctx := errgroup.WithContext(ctx)
-	keeper := uuid.NewString()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	followers, keeper := map[int]*follower{}, uuid.NewString()
 	for _, p := range s.log.Partitions() {
-		f := &follower{Store: s, part: p, pages: s.log.Pages(readBatch), kept: k, empty: empty, keeper: keeper}
-		g.Go(func() error { return f.run(ctx) })
+		followers[p.N] = &follower{Store: s, part: p, pages: s.log.Pages(readBatch), kept: k, empty: empty, keeper: keeper}
 	}
-	return g.Wait()
+	service := "view:own:" + k.String() // keys with such a name are the user viewer's to write
+	share.New(s.log, service, s.slog).Run(ctx, func(ctx context.Context, p eventlog.Partition) time.Duration {
+		wait, err := followers[p.N].turn(ctx)
+		if err != nil {
+			end(err)
+		}
+		return wait
+	})
+	if err := context.Cause(ctx); final(err) {
+		return err
+	}
+	return nil
 }
 
 // A follower keeps one partition of a view.
@@ -50,31 +61,31 @@ type follower struct {
 	next  bool // an older version is served
 	saves int
 	held  time.Time // when the lease was extended
+
+	failures int // turns in a row that failed
 }
 
-// run leads the partition whenever it can, until ctx ends or the view cannot be kept any more.
-func (f *follower) run(ctx context.Context) error {
-	for failures := 0; ctx.Err() == nil; {
-		saves := f.saves
-		wait, err := f.lead(ctx)
-		if f.saves > saves {
-			failures = 0
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case final(err):
-			return err
-		case err == nil || errors.Is(err, own.ErrMoved):
-			pause.For(ctx, wait)
-		default:
-			f.slog.LogAttrs(ctx, slog.LevelWarn, "step failed and is tried again", slog.String("process", "view"),
-				slog.String("view", f.kept.String()), slog.Int("partition", f.part.N), slog.Any("error", err))
-			pause.Retry(ctx, failures)
-			failures++
-		}
+// turn leads the partition if it can, until ctx ends. It returns how long to wait before the next try, or why the view
+// cannot be kept any more.
+func (f *follower) turn(ctx context.Context) (time.Duration, error) {
+	saves := f.saves
+	wait, err := f.lead(ctx)
+	if f.saves > saves {
+		f.failures = 0
 	}
-	return nil
+	switch {
+	case ctx.Err() != nil:
+		return 0, nil
+	case final(err):
+		return 0, err
+	case err == nil || errors.Is(err, own.ErrMoved):
+		return wait, nil
+	}
+	f.slog.LogAttrs(ctx, slog.LevelWarn, "step failed and is tried again", slog.String("process", "view"),
+		slog.String("view", f.kept.String()), slog.Int("partition", f.part.N), slog.Any("error", err))
+	pause.Retry(ctx, f.failures)
+	f.failures++
+	return 0, nil
 }
 
 // final reports whether an error cannot be different the next time.

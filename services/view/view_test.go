@@ -44,6 +44,13 @@ func TestProgramsThatKeepTheSameViewShareItAndTakeOver(t *testing.T) {
 	s := h.store()
 	one := h.keep(&count{version: 1})
 	two := h.keep(&count{version: 1})
+	h.until("both keep some partitions", func() bool {
+		owners := map[string]int{}
+		for _, p := range h.log.Partitions() {
+			owners[h.log.Conn().View.Get(t.Context(), p.View("own:count:1:lease")).Val()]++
+		}
+		return len(owners) == 2 && owners[""] == 0
+	})
 	for i, chunk := range slices.Collect(slices.Chunk(list, 1000)) {
 		h.write(chunk)
 		switch i {
