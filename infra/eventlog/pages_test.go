@@ -65,7 +65,7 @@ func pagesOf(t *testing.T, s *testredis.Server, at events.ID, read func(at event
 func TestNoReplyOfALogThatHasMetLongEntriesHasMoreThan64MiB(t *testing.T) {
 	server := testredis.Start(t)
 	h := newHand(t, open(t, server.URL(), 1))
-	all := mixed(h, 0, 10, 150, 100, 150, 10)
+	all := mixed(h, 0, 10, 250, 120, 250, 10)
 	backward := slices.Clone(all)
 	slices.Reverse(backward)
 	for name, of := range map[string]struct {
