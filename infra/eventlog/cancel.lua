@@ -2,18 +2,19 @@
 --
 -- KEYS  1 task row   2 events   3 delayed   4 waiting:<queue>   5 due:<queue>   6 leases
 -- ARGV  1 task id   2 queue   3 by and reason, a JSON fragment   4 channel for signals
---       5 how long rows stay after the end of their tasks, ms
--- Returns {'ok', entry id of TaskCancelled} | {'refused', state} | {'missing'} | {'moved', queue}
+--       5 how long rows stay after the end of their tasks, ms   6 the last retry when this was asked for, or ''
+-- Returns {'ok', entry id of TaskCancelled} | {'refused', state} | {'retried', state} | {'missing'} | {'moved', queue}
 --
 -- A task that runs is cancelled at once, and its worker is told: a signal that is lost costs time
 -- only, for the next extension of the lease is refused. The lock stays until the worker lets go of
 -- it, so that a requested retry does not start beside the old attempt.
--- Repeatable: a cancelled task answers with the entry id that it has.
-local r = redis.call('HMGET', KEYS[1], 'state', 'queue', 'label', 'requested')
+-- Repeatable: a cancelled task answers with the entry id that it has, and one that was retried since is let alone.
+local r = redis.call('HMGET', KEYS[1], 'state', 'queue', 'label', 'requested', 'retry')
 if not r[1] then return {'missing'} end
 if r[1] == 'cancelled' then return {'ok', newest(KEYS[1])} end
 if r[1] == 'completed' or r[1] == 'failed' then return {'refused', r[1]} end
 if r[2] ~= ARGV[2] then return {'moved', r[2]} end
+if (r[5] or '') ~= ARGV[6] then return {'retried', r[1]} end
 
 local due = r[1] == 'due' and newest(KEYS[1]) -- what its dispatch entry is named by, too
 local id = append(KEYS[2], 'TaskCancelled', ARGV[1], '{' .. r[3] .. ',' .. ARGV[3] .. ',"from":"' .. r[1] .. '"}')

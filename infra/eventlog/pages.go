@@ -39,31 +39,31 @@ func (l *Log) Pages(most int) *Pages { return &Pages{log: l, most: most, next: f
 
 // Range returns the next page of a partition after an id and not after until, oldest first, and whether there may be more.
 func (g *Pages) Range(ctx context.Context, p Partition, after, until events.ID) (page []Entry, more bool, err error) {
-	return turn(g, func(n int) ([]Entry, error) { return g.log.Range(ctx, p, after, until, n) })
+	return paged(g, func(n int) ([]Entry, error) { return g.log.Range(ctx, p, after, until, n) })
 }
 
 // RangeBack returns the next page of the stream of a partition before an id, newest first, and whether there may be more.
 func (g *Pages) RangeBack(ctx context.Context, p Partition, before events.ID) (page []Entry, more bool, err error) {
-	return turn(g, func(n int) ([]Entry, error) { return g.log.RangeBack(ctx, p, before, n) })
+	return paged(g, func(n int) ([]Entry, error) { return g.log.RangeBack(ctx, p, before, n) })
 }
 
 // Follow is Range to the end of the log. While there is nothing it waits, as Log.Follow does.
 func (g *Pages) Follow(ctx context.Context, p Partition, after events.ID, block time.Duration) (page []Entry, more bool, err error) {
-	return turn(g, func(n int) ([]Entry, error) { return g.log.Follow(ctx, p, after, n, block) })
+	return paged(g, func(n int) ([]Entry, error) { return g.log.Follow(ctx, p, after, n, block) })
 }
 
 // Raw is Range of what is in the stream, as it is.
 func (g *Pages) Raw(ctx context.Context, p Partition, after, until events.ID) (page []Raw, more bool, err error) {
-	return turn(g, func(n int) ([]Raw, error) { return g.log.Raw(ctx, p, after, until, n) })
+	return paged(g, func(n int) ([]Raw, error) { return g.log.Raw(ctx, p, after, until, n) })
 }
 
 // Verbatim is Range of entries as they are.
 func (g *Pages) Verbatim(ctx context.Context, p Partition, after, until events.ID) (page []Raw, more bool, err error) {
-	return turn(g, func(n int) ([]Raw, error) { return g.log.Verbatim(ctx, p, after, until, n) })
+	return paged(g, func(n int) ([]Raw, error) { return g.log.Verbatim(ctx, p, after, until, n) })
 }
 
-// turn reads a page and goes by it.
-func turn[E read](g *Pages, get func(n int) ([]E, error)) (page []E, more bool, err error) {
+// paged reads a page and goes by it.
+func paged[E read](g *Pages, get func(n int) ([]E, error)) (page []E, more bool, err error) {
 	n := max(1, min(g.next, g.most, longBytes/max(1, g.log.longest.get())))
 	page, err = get(n)
 	if err != nil || len(page) == 0 {

@@ -25,7 +25,7 @@ func (l *Log) Retry(ctx context.Context, task, by, requestID string) (events.ID,
 		return events.ID{}, fmt.Errorf("retry task %s: %w", task, err)
 	}
 	p := l.Of(task)
-	id, err := l.onQueueOf(ctx, task, "retried", func(queue string) (reply, error) {
+	id, err := l.onQueueOf(ctx, task, "retried", func(queue, _ string) (reply, error) {
 		keys := []string{p.Task(task), p.Events, p.Waiting(queue), p.Ready}
 		return decide(ctx, l.conn.Decide, retryScript, keys, task, queue, requestID, rest)
 	})

@@ -36,6 +36,9 @@ func both(t *testing.T, partitions int, args ...string) (p *faults.Proxy, behind
 	return p, behind, direct
 }
 
+// told are the deeds whose answer is in the log, where it is looked for when Redis did not give it.
+var told = []string{"pause", "resume"}
+
 // do takes a deed on an empty log, with a fault, and holds what comes of it to the promise: until it is
 // answered it is unknown, and however often it was asked for it was done once and answers the same.
 func (d deed) do(t *testing.T, p *faults.Proxy, f faults.Fault, behind, direct *hand) {
@@ -52,7 +55,7 @@ func (d deed) do(t *testing.T, p *faults.Proxy, f faults.Fault, behind, direct *
 	}
 	if f.Times == faults.Always && eventlog.Unavailable(err) {
 		answer, err = act(behind)
-	} else if f.Times == faults.Always && !strings.Contains(f.String(), "NOSCRIPT") {
+	} else if f.Times == faults.Always && !strings.Contains(f.String(), "NOSCRIPT") && !slices.Contains(told, d.name) {
 		t.Errorf("%s, %s: answered %v, %v", d.name, f, answer, err)
 	}
 	if err != nil {
@@ -145,7 +148,7 @@ func TestALookBeforeADecisionIsRepeated(t *testing.T) {
 	p, behind, direct := both(t, 1)
 	direct.requested("a")
 	for _, d := range []string{"cancel", "retry"} {
-		hits := p.Set(faults.Fault{Kind: faults.DropReply, Times: 2, Only: faults.Named("hget")})
+		hits := p.Set(faults.Fault{Kind: faults.DropReply, Times: 2, Only: faults.Named("hmget")})
 		var err error
 		if d == "cancel" {
 			_, err = behind.log.Cancel(t.Context(), "a", "test", "")
