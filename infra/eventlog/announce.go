@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/tasklog/tasklog/events"
 )
@@ -27,6 +29,19 @@ type Presence struct {
 	StartedAt   int64    `json:"startedAt"`        // ms, by the worker's clock
 	SeenAt      int64    `json:"seenAt,omitempty"` // ms, by Redis' clock; set by Announce
 }
+
+// away is how long after its last announcement, which it makes every 5 s, a worker counts as gone.
+const away = 15 * time.Second
+
+// There reports whether the worker was heard of lately. now is Redis' clock.
+func (w Presence) There(now time.Time) bool { return w.silent(now) < away }
+
+// Serves reports whether the worker is there and takes tasks of a queue. now is Redis' clock.
+func (w Presence) Serves(queue string, now time.Time) bool {
+	return w.There(now) && (len(w.Queues) == 0 || slices.Contains(w.Queues, queue))
+}
+
+func (w Presence) silent(now time.Time) time.Duration { return now.Sub(time.UnixMilli(w.SeenAt)) }
 
 // Announce tells every partition that a worker is there.
 func (l *Log) Announce(ctx context.Context, w Presence) error {
@@ -68,4 +83,30 @@ func (l *Log) Present(ctx context.Context, p Partition) ([]Presence, error) {
 		}
 	}
 	return workers, nil
+}
+
+// Dismiss takes workers off the list of a partition that have been silent for so long, and returns their ids: those that
+// were killed and did not come back. One that was only cut off is on the list again with its next announcement.
+func (l *Log) Dismiss(ctx context.Context, p Partition, silence time.Duration) ([]string, error) {
+	present, err := l.Present(ctx, p)
+	if err != nil || len(present) == 0 {
+		return nil, err
+	}
+	now, err := l.Now(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("dismiss workers: %w", err)
+	}
+	var gone []string
+	for _, w := range present {
+		if w.silent(now) > silence {
+			gone = append(gone, w.Worker)
+		}
+	}
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	if err := l.conn.Lease.HDel(ctx, p.Workers, gone...).Err(); err != nil {
+		return nil, fmt.Errorf("dismiss %d workers: %w", len(gone), err)
+	}
+	return gone, nil
 }

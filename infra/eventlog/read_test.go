@@ -194,3 +194,24 @@ func TestAnAnnouncedWorkerIsPresentUntilItLeaves(t *testing.T) {
 		}
 	})
 }
+
+func TestAWorkerThatWasSilentForLongIsDismissed(t *testing.T) {
+	each(t, func(t *testing.T, h *hand) {
+		for _, id := range []string{"killed", "alive"} {
+			if err := h.log.Announce(t.Context(), eventlog.Presence{Worker: id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if gone := must(h.log.Dismiss(t.Context(), h.p, hour))(h); len(gone) > 0 {
+			t.Errorf("%v were heard of a moment ago", gone)
+		}
+		seen := must(h.log.Now(t.Context()))(h).Add(-2 * hour).UnixMilli()
+		must(h.rdb.HSet(t.Context(), h.p.Workers, "killed", fmt.Sprintf(`{"worker":"killed","seenAt":%d}`, seen)).Result())(h)
+		if gone := must(h.log.Dismiss(t.Context(), h.p, hour))(h); !slices.Equal(gone, []string{"killed"}) {
+			t.Errorf("gone are %v", gone)
+		}
+		if left := must(h.rdb.HKeys(t.Context(), h.p.Workers).Result())(h); !slices.Equal(left, []string{"alive"}) {
+			t.Errorf("left are %v", left)
+		}
+	})
+}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -16,10 +15,6 @@ import (
 )
 
 const (
-	// silence is how long after its last announcement, which it makes every 5 s, a worker counts as gone:
-	// the scheduler thinks so, too.
-	silence = 15 * time.Second
-
 	maxRunning = 100 // tasks that are told of one worker
 	maxLabels  = 500 // tasks that are told by name, in all
 )
@@ -59,7 +54,7 @@ func (a *API) workers(ctx context.Context) ([]wire.Worker, views.Freshness, erro
 	said := map[string]bool{}
 	for _, p := range present {
 		w := workerOf(p.Worker, did.Get(p.Worker))
-		w.Present = now.UnixMilli()-p.SeenAt < silence.Milliseconds()
+		w.Present = p.There(now)
 		w.Host, w.PID, w.Version, w.Concurrency = p.Host, p.PID, p.Version, p.Concurrency
 		w.Queues = append(w.Queues, p.Queues...)
 		w.StartedAt, w.SeenAt = wire.Stamp(p.StartedAt), wire.Stamp(p.SeenAt)

@@ -20,9 +20,7 @@ const (
 	idleTick = 5 * time.Second
 	busyTick = 500 * time.Millisecond
 
-	// presenceTTL is how long a silent worker counts as being there; presenceAge is how old our
-	// knowledge of workers may be while something waits.
-	presenceTTL = 15 * time.Second
+	// presenceAge is how old our knowledge of workers may be while something waits.
 	presenceAge = time.Second
 
 	// refusedRest is how long a queue is left alone after Redis refused what was asked for it, and
@@ -292,9 +290,8 @@ func (d *dispatcher) credit(ctx context.Context, queue string, now time.Time) (i
 }
 
 func (d *dispatcher) capacity(queue string, now time.Time) (n int) {
-	since := now.Add(-presenceTTL).UnixMilli()
 	for _, w := range d.workers {
-		if w.SeenAt >= since && (len(w.Queues) == 0 || slices.Contains(w.Queues, queue)) {
+		if w.Serves(queue, now) {
 			n += w.Concurrency
 		}
 	}

@@ -19,6 +19,8 @@ const (
 	pagesPerTick = 10
 	// liveRest is after how many ticks live tasks are looked at again while nothing happens.
 	liveRest = 20
+	// gone is how long a worker was silent that will not come back, as one of a container that was replaced.
+	gone = 24 * time.Hour
 )
 
 // A pass is one walk of the reconciler over all rows of a partition.
@@ -60,6 +62,7 @@ func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 			if err = s.reconcilePage(ctx, p, &now); err == nil && now.cursor == 0 {
 				now.over = time.Now()
 				done = now
+				err = s.dismiss(ctx, p)
 				break
 			}
 		}
@@ -71,6 +74,16 @@ func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 		failures = 0
 		pause.For(ctx, s.cfg.ReconcileEvery)
 	}
+}
+
+// dismiss lets nobody stay on the list of workers for ever.
+func (s *Scheduler) dismiss(ctx context.Context, p eventlog.Partition) error {
+	workers, err := s.log.Dismiss(ctx, p, gone)
+	for _, w := range workers {
+		s.slog.LogAttrs(ctx, slog.LevelInfo, "a worker that was not heard of for a day is forgotten",
+			slog.Int("partition", p.N), slog.String("worker", w))
+	}
+	return err
 }
 
 // confirm says aloud when Redis has lost the log. There is nothing to mend: what the services know they
