@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -31,5 +32,9 @@ func Decode(data []byte, into any) (err error) {
 		}
 		return errors.New("has more than one document: nothing behind --- or ... would be read")
 	}
-	return errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	said := strings.TrimSpace(yaml.FormatError(err, false, false))
+	return errors.New(place.ReplaceAllString(said, "line $1, column $2: "))
 }
+
+// place is how the decoder says where something is wrong.
+var place = regexp.MustCompile(`^\[(\d+):(\d+)\] `)

@@ -16,16 +16,16 @@ type file struct {
 func TestDecodeTakesWhatItKnowsAndNamesThePlaceOfTheRest(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "# nothing\n": "", "name: a\nlist: [b]\nmap: {c: 1}\n": "",
-		"name: a\nother: b\n":   `[2:1] unknown field "other"`,
-		"name: a\nname: b\n":    `[2:1] mapping key "name" already defined`,
-		"list: a\n":             "[1:",
-		"map: {a: b}\n":         "[1:",
+		"name: a\nother: b\n":   `line 2, column 1: unknown field "other"`,
+		"name: a\nname: b\n":    `line 2, column 1: mapping key "name" already defined`,
+		"list: a\n":             "line 1, column ",
+		"map: {a: b}\n":         "line 1, column ",
 		"list: ! 0\n":           "is not the YAML that is wanted",
-		"name: [\n":             "[1:",
-		"- a\n":                 "[1:",
+		"name: [\n":             "line 1, column ",
+		"- a\n":                 "line 1, column ",
 		"name: a\n---\nx: y\n":  "more than one document",
-		"a: &a [*a]\n":          "[1:",
-		strings.Repeat("[", 99): "[1:",
+		"a: &a [*a]\n":          "line 1, column ",
+		strings.Repeat("[", 99): "line 1, column ",
 	} {
 		var f file
 		err := yamlfile.Decode([]byte(text), &f)

@@ -13,7 +13,7 @@ import (
 
 func (p *program) apiCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "api", Short: "Run the HTTP API and the dashboard", Args: cobra.NoArgs,
+		Use: "api", Short: "Run the HTTP API and the dashboard", Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.serve(cmd.Context(), func(h *house) (service, error) {
 				s, addr, err := h.api(cmd.Context())

@@ -31,7 +31,7 @@ type archiveOptions struct {
 func (p *program) archiveCmd() *cobra.Command {
 	var o archiveOptions
 	cmd := p.withJSON(serviceFlags(&cobra.Command{
-		Use: "archive [URL]", Short: "Keep the log in files, and Redis small", Long: archiveHelp, Args: cobra.MaximumNArgs(1),
+		Use: "archive [URL]", Short: "Keep the log in files, and Redis small", Long: archiveHelp, Args: wants(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at := p.settings["TASKLOG_ARCHIVE"]
 			if len(args) == 1 {

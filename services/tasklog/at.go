@@ -39,7 +39,7 @@ func (p *program) atCmd() *cobra.Command {
 	var o atOptions
 	cmd := p.withJSON(&cobra.Command{
 		Use: "at INSTANT [queues|tasks|task ID]", Short: "Show what was true at an instant", Long: atHelp,
-		Args: cobra.RangeArgs(1, 3),
+		Args: wants(1, 3),
 		RunE: func(cmd *cobra.Command, args []string) error { return p.at(cmd.Context(), args, o) },
 	})
 	flags := cmd.Flags()

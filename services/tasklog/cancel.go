@@ -16,7 +16,7 @@ import (
 func (p *program) cancelCmd() *cobra.Command {
 	var reason string
 	cmd := p.withJSON(&cobra.Command{
-		Use: "cancel ID", Short: "End a task, running or not", Args: cobra.ExactArgs(1),
+		Use: "cancel ID", Short: "End a task, running or not", Args: wants(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.act(cmd.Context(), args[0], func(c *client.Client, ctx context.Context, id string) error {
 				return c.Cancel(ctx, id, reason)

@@ -46,7 +46,7 @@ type variable struct {
 func (p *program) configCmd() *cobra.Command {
 	var markdown bool
 	cmd := p.withJSON(&cobra.Command{
-		Use: "config", Short: "List every setting: its variable, flag, default and meaning", Args: cobra.NoArgs,
+		Use: "config", Short: "List every setting: its variable, flag, default and meaning", Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all := variables(cmd.Root(), configs())
 			return p.print(all, func(w io.Writer) {

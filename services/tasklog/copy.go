@@ -37,7 +37,7 @@ type copyOptions struct {
 func (p *program) copyCmd() *cobra.Command {
 	var o copyOptions
 	cmd := p.withJSON(&cobra.Command{
-		Use: "copy", Short: "Copy the log elsewhere, or move it", Long: copyHelp, Args: cobra.NoArgs,
+		Use: "copy", Short: "Copy the log elsewhere, or move it", Long: copyHelp, Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.reopen {
 				return p.reopen(cmd.Context(), o)

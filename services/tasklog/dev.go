@@ -23,7 +23,7 @@ embedded one, which is slow and keeps nothing.
 func (p *program) devCmd() *cobra.Command {
 	var noWorker bool
 	cmd := &cobra.Command{
-		Use: "dev", Short: "Run everything in one process, Redis included", Long: devHelp, Args: cobra.NoArgs,
+		Use: "dev", Short: "Run everything in one process, Redis included", Long: devHelp, Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.dev(cmd.Context(), noWorker) },
 	}
 	apiFlags(cmd.Flags())

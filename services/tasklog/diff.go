@@ -32,7 +32,7 @@ func (p *program) diffCmd() *cobra.Command {
 	var queue string
 	limit := 20
 	cmd := p.withJSON(&cobra.Command{
-		Use: "diff INSTANT INSTANT", Short: "Show what changed between two instants", Long: diffHelp, Args: cobra.ExactArgs(2),
+		Use: "diff INSTANT INSTANT", Short: "Show what changed between two instants", Long: diffHelp, Args: wants(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.diff(cmd.Context(), args[0], args[1], queue, limit)
 		},

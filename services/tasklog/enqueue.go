@@ -28,7 +28,8 @@ type enqueued struct {
 	EndedAt string          `json:"endedAt,omitempty"`
 }
 
-const enqueueHelp = `Ask for a task. With --wait, return when it is over: exit code 0 if it was completed, else 1.
+const enqueueHelp = `Ask for a task. With --wait, return when it is over: exit code 0 if it was completed, else 1. Where nobody is there
+to run it, the standard error says so, and the wait goes on.
 
 With --file, ask for a task with each line of a file, or of the standard input for "-". A line is what POST
 /api/tasks takes: {"taskName":"sendEmail","payload":{"userId":123},"customJobId":"welcome-123"}. A line that is wrong
@@ -49,7 +50,7 @@ func (p *program) enqueueCmd() *cobra.Command {
   tasklog enqueue --file tasks.ndjson`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("file") {
-				return cobra.ExactArgs(1)(cmd, args)
+				return wants(1, 1)(cmd, args)
 			}
 			var other error
 			cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
@@ -57,7 +58,7 @@ func (p *program) enqueueCmd() *cobra.Command {
 					other = fmt.Errorf("--file and --%s exclude each other: a line says that itself", f.Name)
 				}
 			})
-			return cmp.Or(other, cobra.NoArgs(cmd, args))
+			return cmp.Or(other, wants(0, 0)(cmd, args))
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("file") {
@@ -115,7 +116,11 @@ func (p *program) payload(text string) (json.RawMessage, error) {
 }
 
 func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
-	c, shut, err := p.client(ctx)
+	log, shut, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	c, shut, err := p.clientOf(log, shut)
 	if err != nil {
 		return err
 	}
@@ -137,7 +142,15 @@ func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
 			say(w, "%s is %s in queue %s, due %s", clean(r.ID), r.State, clean(r.Queue), out.DueAt)
 		})
 	}
+	waiting, over := context.WithCancel(ctx)
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		p.sayWhatItWaitsFor(waiting, log, r.ID)
+	}()
 	o, err := c.Wait(ctx, r.ID)
+	over()
+	<-said
 	if err != nil {
 		return fmt.Errorf("%w\nThe task itself goes on: tasklog task %s", err, r.ID)
 	}

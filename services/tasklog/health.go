@@ -21,7 +21,7 @@ type healthConfig struct {
 func (p *program) healthCmd() *cobra.Command {
 	var addr string
 	cmd := p.withJSON(&cobra.Command{
-		Use: "health", Short: "Ask a service whether it is ready, or Redis whether it answers", Args: cobra.NoArgs,
+		Use: "health", Short: "Ask a service whether it is ready, or Redis whether it answers", Args: wants(0, 0),
 		Long: "Ask the service at --addr, TASKLOG_HEALTH_ADDR or TASKLOG_ADDR whether it is ready; without any, or\n" +
 			"with --redis, ask Redis whether it answers. Exit code 0 means yes.",
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -11,7 +11,7 @@ import (
 
 func (p *program) pauseCmd() *cobra.Command {
 	return p.withJSON(&cobra.Command{
-		Use: "pause QUEUE", Short: "Let nothing more of a queue become due", Args: cobra.ExactArgs(1),
+		Use: "pause QUEUE", Short: "Let nothing more of a queue become due", Args: wants(1, 1),
 		Long: "Let nothing more of a queue become due, until resume. What is due or runs goes on.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.setPaused(cmd.Context(), args[0], true, (*client.Client).Pause)
@@ -21,7 +21,7 @@ func (p *program) pauseCmd() *cobra.Command {
 
 func (p *program) resumeCmd() *cobra.Command {
 	return p.withJSON(&cobra.Command{
-		Use: "resume QUEUE", Short: "End the pause of a queue", Args: cobra.ExactArgs(1),
+		Use: "resume QUEUE", Short: "End the pause of a queue", Args: wants(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.setPaused(cmd.Context(), args[0], false, (*client.Client).Resume)
 		},

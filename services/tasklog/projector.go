@@ -8,7 +8,7 @@ import (
 
 func (p *program) projectorCmd() *cobra.Command {
 	return serviceFlags(&cobra.Command{
-		Use: "projector", Short: "Run a projector: it keeps the views up with the log", Args: cobra.NoArgs,
+		Use: "projector", Short: "Run a projector: it keeps the views up with the log", Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.serve(cmd.Context(), (*house).projector)
 		},

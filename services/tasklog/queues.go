@@ -16,7 +16,7 @@ import (
 
 func (p *program) queuesCmd() *cobra.Command {
 	return p.withJSON(&cobra.Command{
-		Use: "queues", Short: "Show every queue: its tasks by state", Args: cobra.NoArgs,
+		Use: "queues", Short: "Show every queue: its tasks by state", Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.queues(cmd.Context()) },
 	})
 }

@@ -156,12 +156,18 @@ func (p *program) openLog(ctx context.Context, conn *eventlog.Conn) (*eventlog.L
 
 // client opens the log for commands that act on tasks and queues.
 func (p *program) client(ctx context.Context) (*client.Client, func(), error) {
-	cfg, err := load[config](p.settings)
+	log, shut, err := p.open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	log, shut, err := p.open(ctx)
+	return p.clientOf(log, shut)
+}
+
+// clientOf returns a client of a log that is open, and what closes both.
+func (p *program) clientOf(log *eventlog.Log, shut func()) (*client.Client, func(), error) {
+	cfg, err := load[config](p.settings)
 	if err != nil {
+		shut()
 		return nil, nil, err
 	}
 	by := "cli"

@@ -10,7 +10,7 @@ import (
 
 func (p *program) relayCmd() *cobra.Command {
 	cmd := serviceFlags(&cobra.Command{
-		Use: "relay --to URL", Short: "Post events to a webhook, each at least once", Args: cobra.NoArgs,
+		Use: "relay --to URL", Short: "Post events to a webhook, each at least once", Args: wants(0, 0),
 		Long: "Post events to a webhook, signed, each at least once. By default these are the ones\n" +
 			"that end a task. A new consumer group begins with the oldest event of the log, and goes on where it was.",
 		RunE: func(cmd *cobra.Command, _ []string) error {

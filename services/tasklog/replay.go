@@ -59,7 +59,7 @@ func (f replayFlags) check() error {
 func (p *program) replayCmd() *cobra.Command {
 	var f replayFlags
 	cmd := p.withJSON(&cobra.Command{
-		Use: "replay", Short: "Make every view anew from the log", Args: cobra.NoArgs, Long: replayHelp,
+		Use: "replay", Short: "Make every view anew from the log", Args: wants(0, 0), Long: replayHelp,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return &usageError{err}

@@ -43,6 +43,7 @@ func newRoot(p *program) *cobra.Command {
 			return nil
 		},
 	}
+	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.String("redis", "", "URL of the Redis that holds the log")
 	flags.String("prefix", "", `what stands before every key (default "tasklog")`)

@@ -8,7 +8,7 @@ import (
 
 func (p *program) schedulerCmd() *cobra.Command {
 	cmd := serviceFlags(&cobra.Command{
-		Use: "scheduler", Short: "Run a scheduler: it decides when tasks may run", Args: cobra.NoArgs,
+		Use: "scheduler", Short: "Run a scheduler: it decides when tasks may run", Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.serve(cmd.Context(), (*house).scheduler)
 		},

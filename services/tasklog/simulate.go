@@ -94,7 +94,7 @@ func (c *count) Set(text string) error {
 func (p *program) simulateCmd() *cobra.Command {
 	o := simulateOptions{speed: 1}
 	cmd := p.withJSON(&cobra.Command{
-		Use: "simulate", Short: "Show what would have been with other workers", Long: simulateHelp, Args: cobra.NoArgs,
+		Use: "simulate", Short: "Show what would have been with other workers", Long: simulateHelp, Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.simulate(cmd.Context(), o) },
 	})
 	flags := cmd.Flags()

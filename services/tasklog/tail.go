@@ -33,7 +33,7 @@ is a time in milliseconds. An entry that is no event is named on the standard er
 func (p *program) tailCmd() *cobra.Command {
 	var o tailOptions
 	cmd := p.withJSON(&cobra.Command{
-		Use: "tail", Short: "Print events as they are appended", Long: tailHelp, Args: cobra.NoArgs,
+		Use: "tail", Short: "Print events as they are appended", Long: tailHelp, Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.tail(cmd.Context(), o) },
 	})
 	flags := cmd.Flags()

@@ -14,7 +14,7 @@ import (
 
 func (p *program) taskCmd() *cobra.Command {
 	return p.withJSON(&cobra.Command{
-		Use: "task ID", Short: "Show a task: its state and its history", Args: cobra.ExactArgs(1),
+		Use: "task ID", Short: "Show a task: its state and its history", Args: wants(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return p.task(cmd.Context(), args[0]) },
 	})
 }

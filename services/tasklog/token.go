@@ -20,10 +20,10 @@ type newToken struct {
 
 func (p *program) tokenCmd() *cobra.Command {
 	const example = "  tasklog token new shop --scopes submit --tokens tokens.yml"
-	cmd := &cobra.Command{Use: "token", Short: "Make tokens for the API", Args: cobra.NoArgs, Example: example}
+	cmd := &cobra.Command{Use: "token", Short: "Make tokens for the API", Args: wants(0, 0), Example: example}
 	var scopes []string
 	create := p.withJSON(&cobra.Command{
-		Use: "new NAME", Short: "Make a token and print it once", Args: cobra.ExactArgs(1),
+		Use: "new NAME", Short: "Make a token and print it once", Args: wants(1, 1),
 		Long: "Make a token for the API and print it, once: only its SHA-256 is kept. It goes into the file of\n" +
 			"--tokens or TASKLOG_TOKENS, which is made if there is none; without one, the line for it is printed.\n" +
 			"An API reads its file when it starts.\n\n" +

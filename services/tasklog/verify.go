@@ -24,7 +24,7 @@ log has no example of it says too: of that a good end proves nothing.`
 func (p *program) verifyCmd() *cobra.Command {
 	var cfg verifier.Config
 	cmd := p.withJSON(&cobra.Command{
-		Use: "verify", Short: "Prove the log, and all that is kept beside it", Long: verifyHelp, Args: cobra.NoArgs,
+		Use: "verify", Short: "Prove the log, and all that is kept beside it", Long: verifyHelp, Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.One = cmd.Flags().Changed("partition")
 			return p.verify(cmd.Context(), cfg)

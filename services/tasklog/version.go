@@ -24,7 +24,7 @@ func version() string {
 
 func (p *program) versionCmd() *cobra.Command {
 	return p.withJSON(&cobra.Command{
-		Use: "version", Short: "Say which version this is", Args: cobra.NoArgs,
+		Use: "version", Short: "Say which version this is", Args: wants(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			out := struct {
 				Version  string `json:"version"`

@@ -25,12 +25,12 @@ A view of your own that nobody keeps any more holds the log: nothing is trimmed 
 
 func (p *program) viewsCmd() *cobra.Command {
 	cmd := p.withJSON(&cobra.Command{
-		Use: "views", Short: "Show every view and how far it is behind the log", Long: viewsHelp, Args: cobra.NoArgs,
+		Use: "views", Short: "Show every view and how far it is behind the log", Long: viewsHelp, Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.views(cmd.Context()) },
 	})
 	var version int
 	remove := p.withJSON(&cobra.Command{
-		Use: "remove NAME", Short: "Remove a view of your own that no program keeps", Args: cobra.ExactArgs(1),
+		Use: "remove NAME", Short: "Remove a view of your own that no program keeps", Args: wants(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return p.removeView(cmd.Context(), args[0], version) },
 	})
 	remove.Flags().IntVar(&version, "version", 0, "remove only this version, which was begun and will not be finished")

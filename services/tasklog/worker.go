@@ -19,7 +19,7 @@ Handlers in Go are a program of your own, with the package github.com/tasklog/ta
 func (p *program) workerCmd() *cobra.Command {
 	var demo bool
 	cmd := serviceFlags(&cobra.Command{
-		Use: "worker", Short: "Run a worker: it runs tasks", Args: cobra.NoArgs,
+		Use: "worker", Short: "Run a worker: it runs tasks", Args: wants(0, 0),
 		Long: "Run a worker: it runs tasks, by HTTP requests to the targets in a file or by demo handlers.\n\n" + demoHelp,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load[config](p.settings)

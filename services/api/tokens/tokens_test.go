@@ -92,7 +92,7 @@ func TestFilesWithMistakesAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "there is none",
 		"# nothing\n":                    "there is none",
-		"tokens: []\n":                   "[1:",
+		"tokens: []\n":                   "line 1, column ",
 		"- {name: a}\n":                  "token 1: scopes: there is none",
 		"- {name: a, scopes: [write]}\n": `token 1: scopes: "write" is none of`,
 		"- {name: a, scopes: [read], sha256: abc}\n":                                                                              "token 1: sha256: must be 64",

@@ -48,6 +48,9 @@ type file struct {
 	Targets map[string]entry `yaml:"targets"`
 }
 
+// wanted is the smallest file.
+const wanted = "targets: {sendEmail: {url: https://example.com/}}, with a URL for each task name"
+
 type entry struct {
 	URL     string            `yaml:"url"`
 	Headers map[string]string `yaml:"headers"`
@@ -60,10 +63,10 @@ type entry struct {
 func Parse(data []byte, env func(string) (string, bool)) (*Set, error) {
 	var f file
 	if err := yamlfile.Decode(data, &f); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; want %s", err, wanted)
 	}
 	if len(f.Targets) == 0 {
-		return nil, &events.FieldError{Field: "targets", Reason: "there is none"}
+		return nil, &events.FieldError{Field: "targets", Reason: "there is none; want " + wanted}
 	}
 	allow, err := webhook.ParseAllow(f.Allow)
 	if err != nil {
