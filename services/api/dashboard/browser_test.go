@@ -95,7 +95,7 @@ type house struct {
 func build(t *testing.T, cfg api.Config) *house {
 	t.Helper()
 	t.Parallel()
-	h := &house{T: t, redis: testredis.Start(t), cfg: cfg, addr: "127.0.0.1:0"}
+	h := &house{T: t, redis: testredis.Start(t, "--appendonly", "yes"), cfg: cfg, addr: "127.0.0.1:0"}
 	h.log = testredis.Open(t, h.redis.URL(), 2)
 	quiet := slog.New(slog.DiscardHandler)
 	s, err := scheduler.New(h.log, scheduler.Config{}, quiet, nil)
@@ -310,6 +310,7 @@ func (h *house) shoot(name string) {
 	if pictures == "" {
 		return
 	}
+	h.sees("the page is live", fresh)
 	png, err := chromedp.Run(h.tab, chromedp.CaptureScreenshot())
 	if err == nil {
 		err = os.WriteFile(filepath.Join(pictures, name+".png"), png, 0o644)

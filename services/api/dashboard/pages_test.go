@@ -109,7 +109,8 @@ var everyPage = []struct{ name, path string }{
 	{"task", "/admin/tasks/welcome%2F4711"},
 	{"events", "/admin/events"},
 	{"workers", "/admin/workers"},
-	{"past", "/admin/past"},
+	{"past", "/admin/past?at=-15m"},
+	{"present", "/admin/past"},
 	{"notice", "/admin/tasks/none"},
 }
 
@@ -217,6 +218,26 @@ func TestThePageSaysThatTheStreamIsLostAndRegainsIt(t *testing.T) {
 	}
 }
 
+func TestThePageSaysThatRedisIsGoneAndGoesOnWhenItIsBack(t *testing.T) {
+	h := build(t, api.Config{})
+	h.post(`{"taskName":"work"}`)
+	h.open("/admin/queues")
+	h.sees("the task is counted", counts(events.StateCompleted, 1)+" && "+fresh)
+	eval[bool](h, `window.same = true`)
+	h.redis.Kill()
+	h.sees("the loss is told", `document.getElementById("freshness").className === "stale" && `+holds("#freshness", "Redis does not answer"))
+	if !eval[bool](h, counts(events.StateCompleted, 1)) {
+		t.Error("what was known before is gone")
+	}
+	h.redis.Restart(t)
+	h.sees("the page is live again", fresh)
+	h.post(`{"taskName":"work"}`)
+	h.sees("and tells what came", counts(events.StateCompleted, 2))
+	if !eval[bool](h, `window.same === true`) {
+		t.Error("the page was loaded again")
+	}
+}
+
 func TestTheSliderGoesBackThroughTheLog(t *testing.T) {
 	h := build(t, api.Config{})
 	h.history()
@@ -274,10 +295,10 @@ func TestPagesFitEveryWidthInBothThemes(t *testing.T) {
 				if over := eval[int](h, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
 					t.Errorf("%s at %d in %s overflows by %d", page.name, width, theme, over)
 				}
-				switch pictured := page.name == "overview"; {
-				case width == 1280 && page.name != "notice" && (pictured || theme == "light"):
+				switch {
+				case width == 1280 && page.name != "notice" && page.name != "present":
 					h.shoot(page.name + "-" + theme)
-				case width == 360 && pictured && theme == "dark":
+				case width == 360 && page.name == "overview" && theme == "dark":
 					h.shoot(page.name + "-narrow")
 				}
 			}
