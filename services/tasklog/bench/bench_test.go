@@ -147,6 +147,23 @@ func TestWhatIsWrongWithAPeerIsSaidWithItsName(t *testing.T) {
 	}
 }
 
+func TestFlagsThatMeasureNothingAreRefused(t *testing.T) {
+	for _, wrong := range []func(*bench){
+		func(b *bench) { b.tasks = 0 },
+		func(b *bench) { b.runs = 0 },
+		func(b *bench) { b.window = 0 },
+		func(b *bench) { b.only = []string{"tasks", "nothing"} },
+	} {
+		b := small()
+		if err := b.check(); err != nil {
+			t.Fatal(err)
+		}
+		if wrong(&b); b.check() == nil {
+			t.Errorf("%+v is taken", b)
+		}
+	}
+}
+
 func TestAPageGetsTheTablesBetweenItsMarkers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "page.md")
 	if err := os.WriteFile(path, []byte("a\n<!-- measured: goals -->\nold\n<!-- end -->\nz\n"), 0o600); err != nil {

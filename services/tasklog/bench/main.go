@@ -39,7 +39,7 @@ func main() {
 	flag.DurationVar(&b.window, "window", 10*time.Second, "how long rows last that have no number of tasks")
 	flag.IntVar(&b.runs, "runs", 5, "runs of each row: the median is printed, and the best")
 	flag.BoolVar(&b.asJSON, "json", false, "print the JSON only, one object a row")
-	flag.BoolVar(&b.commands, "commands", false, "print what Redis ran, per task")
+	flag.BoolVar(&b.commands, "commands", false, "print what Redis ran, for each of -tasks")
 	flag.StringVar(&b.page, "page", "", "Markdown file to write the tables into, and where the time of a task goes")
 	only := flag.String("only", "", "kinds of rows, separated by commas: "+kinds())
 	scaling := flag.Bool("scaling", false, "measure partitions on one node and on three instead")
@@ -60,11 +60,30 @@ func main() {
 	if *scaling {
 		measure = b.scaling
 	}
-	err := profiled(*profile, func() error { return measure(ctx) })
+	err := b.check()
+	if err == nil {
+		err = profiled(*profile, func() error { return measure(ctx) })
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// check says what is wrong with the flags.
+func (b bench) check() error {
+	switch {
+	case b.tasks < 500 || b.callers < 1 || b.concurrency < 1 || b.runs < 1:
+		return errors.New("want -tasks 500 or more, and -callers, -concurrency and -runs 1 or more")
+	case b.window < 100*time.Millisecond:
+		return errors.New("want a -window of 100ms or more")
+	}
+	for _, kind := range b.only {
+		if !slices.ContainsFunc(b.rows(), func(r row) bool { return r.kind == kind }) {
+			return fmt.Errorf("-only %s: want some of %s", kind, kinds())
+		}
+	}
+	return nil
 }
 
 // kinds lists the kinds of rows.
@@ -175,6 +194,7 @@ func (b bench) once(ctx context.Context, r row, sys system) (figures, error) {
 		return f, err
 	}
 	list, err := srv.commands(ctx)
+	fmt.Fprintf(os.Stderr, "%s, %s\n", r.name, sys.name)
 	for _, c := range list {
 		if c.calls > float64(b.tasks)/1000 {
 			fmt.Fprintf(os.Stderr, "%-12s %6.3f calls  %6.2f µs\n", c.name, c.calls/float64(b.tasks), c.micro/float64(b.tasks))

@@ -53,15 +53,17 @@ func startServer(ctx context.Context, aof bool, more ...string) (*server, error)
 	args := append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--appendonly", appendonly, "--dir", dir,
 	}, more...)
-	s.cmd = exec.CommandContext(ctx, "redis-server", args...)
+	// It outlives ctx, and is in no reach of the terminal's interrupt, until what uses it is over: see stop.
+	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), "redis-server", args...)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.cmd.Start(); err != nil {
+		_ = os.RemoveAll(dir) // it is empty
 		return nil, fmt.Errorf("start redis-server (`make deps` installs it): %w", err)
 	}
 	s.rdb = redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", port), Protocol: 2})
-	for s.rdb.Ping(ctx).Err() != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	if err := until(ctx, func() (bool, error) { return s.rdb.Ping(ctx).Err() == nil, nil }); err != nil {
+		s.stop()
+		return nil, err
 	}
 	return s, nil
 }
