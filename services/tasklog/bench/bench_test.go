@@ -110,6 +110,13 @@ func fake(t *testing.T, answer string) system {
 	return s
 }
 
+func TestOneEarlyTaskInOneRunIsTold(t *testing.T) {
+	l := sum("delayed", us, []figures{{"earliestMs": 0.5}, {"earliestMs": -0.1}, {"earliestMs": 0.6}})
+	if v := l.Median["earliestMs"]; v != -0.1 {
+		t.Errorf("the earliest came %g ms after its time, want -0.1", v)
+	}
+}
+
 func TestAPeerIsMeasuredInTurnsWithTasklog(t *testing.T) {
 	b := small()
 	b.systems = append(b.systems, fake(t, `{}`))

@@ -18,6 +18,7 @@ type figure struct {
 	format string
 	more   bool // the best run is the one that has most of it
 	note   bool // few rows tell it: it has no column
+	worst  bool // every run must do: the worst of them stands for the median
 }
 
 // known are all figures, in the order in which they are printed. Micros are CPU time per task: Redis' is
@@ -29,14 +30,14 @@ var known = []figure{
 	{name: "p50Ms", title: "p50 ms", format: "%.2f"},
 	{name: "p99Ms", title: "p99 ms", format: "%.2f"},
 	{name: "bytes", title: "bytes", format: "%.0f"},
-	{name: "earliestMs", title: "ms: the earliest", format: "%.2f", more: true, note: true},
+	{name: "earliestMs", title: "ms: the earliest", format: "%.2f", more: true, note: true, worst: true},
 	{name: "ratio", title: "× the rate with few waiting", format: "%.2f", more: true, note: true},
 	{name: "lagMs", title: "ms: the views behind at the end", format: "%.0f", note: true},
 	{name: "eventsPerSec", title: "events/s", format: "%.0f", more: true, note: true},
 	{name: "peakHeapMiB", title: "MiB: the most that the heap held", format: "%.0f", note: true},
-	{name: "longestScriptMs", title: "ms: the longest script call", format: "%.2f", note: true},
-	{name: "lost", title: "attempts lost", format: "%.0f", note: true},
-	{name: "outOfOrder", title: "tasks begun long before a more urgent one", format: "%.0f", note: true},
+	{name: "longestScriptMs", title: "ms: the longest script call", format: "%.2f", note: true, worst: true},
+	{name: "lost", title: "attempts lost", format: "%.0f", note: true, worst: true},
+	{name: "outOfOrder", title: "tasks begun long before a more urgent one", format: "%.0f", note: true, worst: true},
 	{name: "commandsPerSec", title: "Redis commands/s", format: "%.1f", note: true},
 	{name: "redisPercent", title: "% of a core: Redis", format: "%.2f", note: true},
 	{name: "clientPercent", title: "% of a core: all else", format: "%.2f", note: true},
@@ -46,7 +47,7 @@ var known = []figure{
 type line struct {
 	Name, Side   string
 	Runs         int
-	Median, Best figures // each figure for itself
+	Median, Best figures // each figure for itself; see figure.worst
 }
 
 // MarshalJSON writes the medians beside the name, and the best in an object of their own.
@@ -71,9 +72,14 @@ func sum(name, side string, runs []figures) line {
 		if len(list) == 0 {
 			continue
 		}
-		l.Median[f.name] = round(percentile(list, 50))
-		if l.Best[f.name] = round(slices.Min(list)); f.more {
-			l.Best[f.name] = round(slices.Max(list))
+		slices.Sort(list)
+		worst, best := list[len(list)-1], list[0]
+		if f.more {
+			worst, best = best, worst
+		}
+		l.Median[f.name], l.Best[f.name] = round(percentile(list, 50)), round(best)
+		if f.worst {
+			l.Median[f.name] = round(worst)
 		}
 	}
 	return l
