@@ -66,7 +66,7 @@ func Run(ctx context.Context, log *eventlog.Log, cfg Config) (Summary, error) {
 		if err := whole(ctx, log, p, cfg); err != nil {
 			return Summary{}, err
 		}
-		n, err := log.Len(ctx, p)
+		n, err := log.Entries(ctx, p)
 		if err != nil {
 			return Summary{}, fmt.Errorf("rebuild the state: %w", err)
 		}

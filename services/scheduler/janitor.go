@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// janitorPage is how many entries the janitor reads at a time, and janitorRest how long it then rests
-	// when there were fewer: nothing is urgent for it.
+	// janitorPage is how many entries the janitor reads at a time, at the most, and janitorRest how long it then
+	// rests when there were fewer: nothing is urgent for it.
 	janitorPage = 1000
 	janitorRest = 3 * time.Second
 )
@@ -22,8 +22,9 @@ const (
 // log, notes in Redis who is over, and looks at the queues in which somebody ended.
 type janitor struct {
 	*Scheduler
-	part eventlog.Partition
-	keep int // rows of a queue
+	part  eventlog.Partition
+	pages *eventlog.Pages
+	keep  int // rows of a queue
 
 	at   events.ID            // up to here the log is noted
 	look map[string]time.Time // queues that may have too many rows → when to look; nil: all that there are, now
@@ -31,7 +32,7 @@ type janitor struct {
 
 func newJanitor(s *Scheduler, p eventlog.Partition) *janitor {
 	parts := len(s.log.Partitions())
-	return &janitor{Scheduler: s, part: p, keep: (s.cfg.RetentionCount + parts - 1) / parts}
+	return &janitor{Scheduler: s, part: p, pages: s.log.Pages(janitorPage), keep: (s.cfg.RetentionCount + parts - 1) / parts}
 }
 
 // run takes steps until ctx ends. Where any number of rows may stay, it puts away what a janitor left behind that had
@@ -69,7 +70,7 @@ func (j *janitor) step(ctx context.Context) (more bool, err error) {
 	for _, at := range j.look {
 		wait = min(wait, time.Until(at))
 	}
-	entries, err := j.log.Follow(ctx, j.part, j.at, janitorPage, wait)
+	entries, more, err := j.pages.Follow(ctx, j.part, j.at, wait)
 	if err != nil || ctx.Err() != nil {
 		return false, err
 	}
@@ -81,7 +82,7 @@ func (j *janitor) step(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return len(entries) == janitorPage, j.retire(ctx)
+	return more, j.retire(ctx)
 }
 
 // begin finds out where the notes end. Whoever made them may not have looked at any queue.
