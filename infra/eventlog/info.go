@@ -12,7 +12,7 @@ import (
 type Info struct {
 	Length  int64     // entries
 	Added   int64     // entries that there ever were; -1: this Redis does not say
-	First   events.ID // zero where there is none, or this Redis does not say
+	First   events.ID // zero where there is none
 	Last    events.ID // the newest id that there ever was
 	Deleted events.ID // the newest entry that XDEL removed
 }
@@ -46,6 +46,13 @@ func (l *Log) Info(ctx context.Context, p Partition) (Info, error) {
 				return Info{}, fmt.Errorf("ask about %s: %w", p.Events, err)
 			}
 		}
+	}
+	if i.Length > 0 && i.First.IsZero() { // the embedded Redis does not say
+		first, err := l.stream(ctx, p, events.ID{}, events.MaxID, 1)
+		if err != nil || len(first) == 0 {
+			return i, err
+		}
+		i.First = first[0].ID
 	}
 	return i, nil
 }

@@ -66,7 +66,7 @@ func (l *Log) RetiredUpto(ctx context.Context, p Partition) (map[string]events.I
 	upto := make(map[string]events.ID, len(fields))
 	for queue, id := range fields {
 		if upto[queue], err = events.ParseID(id); err != nil {
-			return nil, fmt.Errorf("read %s: %s: %w", p.Retired, queue, err)
+			return nil, fmt.Errorf("read %s: %s: %w; delete the field, and the rows are made again by `tasklog replay --state`", p.Retired, queue, err)
 		}
 	}
 	return upto, nil

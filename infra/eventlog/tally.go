@@ -54,12 +54,12 @@ func (l *Log) Tallied(ctx context.Context, p Partition) (events.ID, error) {
 	if errors.Is(err, redis.Nil) {
 		return events.ID{}, nil
 	}
-	var id events.ID
-	if err == nil {
-		id, err = events.ParseID(at)
-	}
 	if err != nil {
-		return id, fmt.Errorf("read %s: %s: %w", p.Readers, Tallier, err)
+		return events.ID{}, fmt.Errorf("read %s: %w", p.Readers, err)
+	}
+	id, err := events.ParseID(at)
+	if err != nil {
+		return id, fmt.Errorf("read %s: %s: %w; delete the field, and it is noted again", p.Readers, Tallier, err)
 	}
 	return id, nil
 }

@@ -139,10 +139,7 @@ func (a *API) partition(ctx context.Context, p eventlog.Partition, lag views.Lag
 	}
 	part := wire.Partition{Partition: p.N, Entries: info.Length, Trimmed: max(0, info.Added-info.Length), PerSecond: a.sys.rate(p, info)}
 	if info.Length > 0 {
-		part.LastID = info.Last.String()
-	}
-	if info.Length > 0 && !info.First.IsZero() {
-		part.FirstID = info.First.String()
+		part.FirstID, part.LastID = info.First.String(), info.Last.String()
 	}
 	if part.Bytes, err = a.log.Bytes(ctx, p); err != nil {
 		return part, err
@@ -175,7 +172,7 @@ func (a *API) partition(ctx context.Context, p eventlog.Partition, lag views.Lag
 }
 
 // behind is how many ms of a log lie behind an entry. A reader that is before the first one is as far behind as
-// the log is long; the embedded Redis does not say which one that is.
+// the log is long.
 func behind(at events.ID, info eventlog.Info) int64 {
 	from := max(at.Ms, info.First.Ms)
 	if from == 0 {

@@ -102,8 +102,16 @@ func (j *janitor) begin(ctx context.Context) error {
 	return nil
 }
 
-// note notes who is over by some entries.
+// note notes who is over by some entries. When there are none, it looks whether its notes still stand: they are thrown
+// away when the state is made again.
 func (j *janitor) note(ctx context.Context, entries []eventlog.Entry) error {
+	if len(entries) == 0 {
+		at, err := j.log.Tallied(ctx, j.part)
+		if err == nil && at != j.at {
+			err = eventlog.ErrTallied
+		}
+		return err
+	}
 	var list []eventlog.Ending
 	for i, e := range entries {
 		if d, ok := eventlog.NewEnding(e); ok {

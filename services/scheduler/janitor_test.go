@@ -222,6 +222,30 @@ func TestWhereverAJanitorDiesTheRightRowsGo(t *testing.T) {
 	l.await(keep)
 }
 
+func TestNotesThatWereThrownAwayAreMadeAgainWithoutANewEvent(t *testing.T) {
+	t.Parallel()
+	testredis.Each(t, func(t *testing.T, url string) {
+		l := &lives{T: t, log: testredis.Open(t, url, 1)}
+		p := l.log.Partitions()[0]
+		for i := range 5 {
+			l.request(fmt.Sprint(i), "q")
+			l.end(fmt.Sprint(i))
+		}
+		stop := janitor(t, l.log, 2)
+		defer stop()
+		l.await(2)
+		_, last := l.tasks(p)
+		l.must(l.log.Untally(t.Context(), p)) // as a rebuild of the state does
+		l.until(func() string {
+			at, err := l.log.Tallied(t.Context(), p)
+			if err != nil || at != last || l.log.Conn().View.ZCard(t.Context(), p.Finished("q")).Val() != 2 {
+				return fmt.Sprintf("noted up to %s, %v", at, err)
+			}
+			return ""
+		})
+	})
+}
+
 func TestWithoutALimitNothingIsNotedAndWhatWasIsPutAway(t *testing.T) {
 	t.Parallel()
 	testredis.Each(t, func(t *testing.T, url string) {
