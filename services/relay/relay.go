@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -129,6 +130,7 @@ type Relay struct {
 	slog    *slog.Logger
 	reg     prometheus.Registerer
 	metrics metrics
+	tally   tally
 	to      message.Publisher
 	topic   string
 	done    func() // after Run
@@ -202,6 +204,11 @@ func (r *Relay) Run(ctx context.Context) error {
 		router.AddConsumerHandler("relay-"+strconv.Itoa(p.N), p.Events, source, r.deliver).
 			AddMiddleware(poison, retry.Middleware, middleware.Recoverer)
 	}
+	telling, hush := context.WithCancel(context.WithoutCancel(ctx)) // until the router has ended
+	var told sync.WaitGroup
+	told.Go(func() { r.tell(telling) })
+	defer told.Wait()
+	defer hush()
 	if err := router.Run(ctx); err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
@@ -223,6 +230,7 @@ func (r *Relay) deliver(msg *message.Message) error {
 	e, err := bus.Decode(msg)
 	if err != nil {
 		r.metrics.undecodable.Inc()
+		r.tally.undecodable.Add(1)
 		r.slog.LogAttrs(msg.Context(), slog.LevelWarn, "undecodable entry skipped", slog.String("stream", msg.Metadata[bus.MetaStream]),
 			slog.String("entry", msg.Metadata[bus.MetaID]), slog.Any("error", err))
 		return nil
@@ -236,11 +244,13 @@ func (r *Relay) deliver(msg *message.Message) error {
 	out.SetContext(ctx)
 	if err := r.to.Publish(r.topic, out); err != nil {
 		r.metrics.failures.Inc()
+		r.tally.failures.Add(1)
 		r.slog.LogAttrs(ctx, slog.LevelWarn, "delivery failed", slog.String("stream", msg.Metadata[bus.MetaStream]),
 			slog.String("entry", e.ID.String()), slog.String("task", e.Task), slog.Any("error", err))
 		return err
 	}
 	r.metrics.delivered.WithLabelValues(string(e.Data.Type())).Inc()
+	r.tally.delivered.Add(1)
 	return nil
 }
 
@@ -265,6 +275,7 @@ func (g grave) Publish(topic string, msgs ...*message.Message) error {
 	}
 	for _, m := range msgs {
 		g.r.metrics.poisoned.Inc()
+		g.r.tally.poisoned.Add(1)
 		g.r.slog.LogAttrs(m.Context(), slog.LevelError, "event could not be delivered and is put aside",
 			slog.String("stream", m.Metadata[bus.MetaStream]), slog.String("entry", m.Metadata[bus.MetaID]),
 			slog.String("task", m.Metadata[bus.MetaTask]), slog.String("poison", topic),
