@@ -49,8 +49,11 @@ func flagError(cmd *cobra.Command, err error) error {
 	return err
 }
 
-// meaning is what --help says of a flag.
+// meaning is what --help says of the value of a flag.
 func meaning(f *pflag.Flag) string {
+	if f.Value.Type() == "bool" {
+		return "true or false"
+	}
 	_, usage := pflag.UnquoteUsage(f)
 	return usage
 }
