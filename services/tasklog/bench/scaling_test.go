@@ -21,7 +21,7 @@ func TestTheSameWorkIsMeasuredOnEachNode(t *testing.T) {
 	if slices.Min(three.NodeMicros) < three.RedisMicros/10 {
 		t.Errorf("the partitions lie on one node: %v", three.NodeMicros)
 	}
-	if three.busiest() >= three.RedisMicros || one.busiest() != one.RedisMicros || one.TasksPerSec <= 0 || one.ClientMicros <= 0 {
+	if slices.Max(three.NodeMicros) > three.RedisMicros/2 || one.NodeMicros[0] != one.RedisMicros || one.TasksPerSec <= 0 || one.ClientMicros <= 0 {
 		t.Errorf("%+v, %+v", one, three)
 	}
 }
