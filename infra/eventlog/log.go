@@ -26,6 +26,9 @@ type Config struct {
 	// and shown, and its id not be asked for again. Its events stay. Zero means events.DefaultRetention; under
 	// a minute is an error. It must be the same for all who append.
 	Retention time.Duration `env:"TASKLOG_RETENTION" usage:"how long a task that is over can be retried and listed, and its id not be used again"`
+
+	// AnyRows opens a log whose rows another version has written, to make them again: see Rewritten.
+	AnyRows bool
 }
 
 // The limits of Config.Retention.
@@ -64,8 +67,8 @@ type Log struct {
 }
 
 // Open returns the log under a prefix and fixes its number of partitions at the first use.
-// It returns an *ErrPartitions when the prefix has another number, and an *UnfixedError when what was fixed is
-// lost and the streams do not tell.
+// It returns an *ErrPartitions when the prefix has another number, an *UnfixedError when what was fixed is
+// lost and the streams do not tell, and a *LayoutError when the rows are of another version.
 func Open(ctx context.Context, conn *Conn, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := events.ValidateName("prefix", cfg.Prefix); err != nil {
@@ -90,6 +93,11 @@ func Open(ctx context.Context, conn *Conn, cfg Config) (*Log, error) {
 	if err != nil || n < 1 || cfg.Partitions != 0 && n != cfg.Partitions {
 		return nil, &ErrPartitions{Prefix: cfg.Prefix, Have: have, Want: strconv.Itoa(want)}
 	}
+	if !cfg.AnyRows {
+		if err := readable(ctx, conn, cfg.Prefix); err != nil {
+			return nil, fmt.Errorf("open the log: %w", err)
+		}
+	}
 	l := &Log{conn: conn, meta: meta, kept: cfg.Retention}
 	for i := range n {
 		l.parts = append(l.parts, newPartition(cfg.Prefix, i))
@@ -107,7 +115,7 @@ func (l *Log) Confirm(ctx context.Context) error {
 	n := strconv.Itoa(len(l.parts))
 	switch {
 	case errors.Is(err, redis.Nil):
-		if err := l.conn.View.HSetNX(ctx, l.meta, "partitions", n).Err(); err != nil {
+		if err := settle(ctx, l.conn, l.meta, n); err != nil {
 			return fmt.Errorf("confirm the log: %w", err)
 		}
 		return ErrForgotten

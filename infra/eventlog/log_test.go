@@ -173,3 +173,36 @@ func TestWhatRunsCanEndWhenRedisIsOutOfMemory(t *testing.T) {
 	}
 	h.agree(h.all(), "done", "failed", "abandoned", "released", "unstarted")
 }
+
+func TestRowsOfAnotherVersionAreNotDecidedBy(t *testing.T) {
+	conn, err := eventlog.Connect(testredis.Start(t).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	log, err := eventlog.Open(t.Context(), conn, eventlog.Config{Partitions: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []func() error{
+		func() error { return conn.View.HDel(t.Context(), "tasklog:meta", "rows").Err() }, // as the first version left it
+		func() error { return conn.View.HSet(t.Context(), "tasklog:meta", "rows", "99").Err() },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		_, err = eventlog.Open(t.Context(), conn, eventlog.Config{})
+		if _, ok := errors.AsType[*eventlog.LayoutError](err); !ok || !strings.Contains(err.Error(), "tasklog replay --state") {
+			t.Errorf("Open = %v, want a LayoutError that says what to do", err)
+		}
+		if _, err := eventlog.Open(t.Context(), conn, eventlog.Config{AnyRows: true}); err != nil {
+			t.Error(err)
+		}
+		if err := log.Rewritten(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := eventlog.Open(t.Context(), conn, eventlog.Config{}); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -109,7 +109,7 @@ func fix(ctx context.Context, conn *Conn, cfg Config) (string, error) {
 		return "", err
 	}
 	meta := metaKey(cfg.Prefix)
-	if err := conn.View.HSetNX(ctx, meta, "partitions", strconv.Itoa(n)).Err(); err != nil {
+	if err := settle(ctx, conn, meta, strconv.Itoa(n)); err != nil {
 		return "", err
 	}
 	return conn.View.HGet(ctx, meta, "partitions").Result()

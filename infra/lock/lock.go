@@ -27,9 +27,10 @@ import (
 // ErrTaken reports that somebody else holds the mutex. Nothing was changed; it may be free later.
 var ErrTaken = errors.New("the mutex is taken")
 
-// Config says how a mutex is taken. All fields must be set.
+// Config says how a mutex is taken. All fields but Wait must be set.
 type Config struct {
 	TTL    time.Duration // how long it lives, unless it is extended
+	Wait   time.Duration // for Redis, in each try; shorter than TTL. Zero means a twentieth of it
 	Tries  int           // how often it is tried
 	Delay  time.Duration // between two tries
 	Jitter time.Duration // Delay varies by so much, up and down
@@ -43,10 +44,14 @@ type Locker struct {
 
 // New returns a Locker on one Redis.
 func New(rdb redis.UniversalClient, cfg Config) *Locker {
+	if cfg.Wait == 0 {
+		cfg.Wait = cfg.TTL / 20
+	}
 	return &Locker{
 		sync: redsync.New(goredis.NewPool(rdb)),
 		opts: []redsync.Option{
 			redsync.WithExpiry(cfg.TTL),
+			redsync.WithTimeoutFactor(cfg.Wait.Seconds() / cfg.TTL.Seconds()),
 			redsync.WithTries(cfg.Tries),
 			redsync.WithRetryDelayFunc(func(int) time.Duration {
 				return cfg.Delay - cfg.Jitter + time.Duration(rand.Int64N(int64(2*cfg.Jitter)+1))

@@ -108,7 +108,11 @@ func Run(ctx context.Context, log *eventlog.Log, cfg Config) (Summary, error) {
 		sum.add(s)
 	}
 	sum.Took = time.Since(began)
-	return sum, errors.Join(errs...)
+	err := errors.Join(errs...)
+	if err == nil {
+		err = log.Rewritten(ctx)
+	}
+	return sum, err
 }
 
 func (s *Summary) add(o Summary) {

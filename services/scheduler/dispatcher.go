@@ -44,6 +44,7 @@ type dispatcher struct {
 	queued    map[string]int
 	refusals  map[string]time.Time // queues that Redis refused something for, and when
 	burst     burst
+	skip      int // delayed tasks whose time has come, and which their queues refuse
 }
 
 func newDispatcher(s *Scheduler, p eventlog.Partition) *dispatcher {
@@ -148,6 +149,12 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	if err != nil {
 		return 0, seen, err
 	}
+	switch {
+	case len(s.overdue) < eventlog.MaxItems:
+		d.skip = 0
+	case settled == 0: // a page of refused ones must not stand in the way of others
+		d.skip += eventlog.MaxItems
+	}
 	again := settled > 0 // they wait now: dispatch them with the next look
 	for _, queue := range s.ready {
 		if d.rests(queue) || d.burst.holds(queue) {
@@ -207,7 +214,8 @@ func (d *dispatcher) look(ctx context.Context) (sight, error) {
 	clock := pipe.Time(ctx)
 	limit := asked.Add(d.offset + 5*time.Millisecond).UnixMilli() // the script asks the clock itself
 	overdue := pipe.ZRangeArgs(ctx, redis.ZRangeArgs{
-		Key: d.part.Delayed, ByScore: true, Start: "-inf", Stop: strconv.FormatInt(limit, 10), Count: eventlog.MaxItems,
+		Key: d.part.Delayed, ByScore: true, Start: "-inf", Stop: strconv.FormatInt(limit, 10),
+		Offset: int64(d.skip), Count: eventlog.MaxItems,
 	})
 	first := pipe.ZRangeWithScores(ctx, d.part.Delayed, 0, 0)
 	ready := pipe.SMembers(ctx, d.part.Ready)

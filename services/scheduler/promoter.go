@@ -40,7 +40,7 @@ func (d *dispatcher) promote(ctx context.Context, ids []string) (settled int, er
 		}
 		if n > 0 {
 			moved += n
-			d.burst.queues[queue] = true
+			d.burst.moved(queue)
 		}
 	}
 	d.metrics.promoted.Add(float64(moved))
@@ -60,9 +60,16 @@ type burst struct {
 // next begins or ends the burst with what the next step has found.
 func (b *burst) next(found int) {
 	if found < eventlog.MaxItems {
-		*b = burst{queues: map[string]bool{}}
+		*b = burst{}
 	} else if b.since.IsZero() {
-		b.since = time.Now()
+		*b = burst{time.Now(), map[string]bool{}}
+	}
+}
+
+// moved notes a queue of the burst, if there is one.
+func (b *burst) moved(queue string) {
+	if !b.since.IsZero() {
+		b.queues[queue] = true
 	}
 }
 

@@ -96,7 +96,7 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg prometheus.Regi
 	if cfg.RetentionCount < 0 {
 		return nil, &events.FieldError{Field: "retentionCount", Reason: fmt.Sprintf("%d is less than 0, which means any number", cfg.RetentionCount)}
 	}
-	locks := lock.New(log.Conn().Lease, lock.Config{TTL: leadTTL, Tries: 1})
+	locks := lock.New(log.Conn().Lease, lock.Config{TTL: leadTTL, Wait: leadTTL * 9 / 10, Tries: 1})
 	return &Scheduler{
 		log: log, locks: locks, cfg: cfg, young: eventlog.MinRetention, rest: janitorRest, slog: logger, metrics: newMetrics(reg),
 	}, nil

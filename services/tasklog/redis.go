@@ -141,6 +141,7 @@ func (p *program) openLog(ctx context.Context, conn *eventlog.Conn) (*eventlog.L
 		shut()
 		return nil, nil, err
 	}
+	cfg.AnyRows = p.anyRows
 	log, err := eventlog.Open(ctx, conn, cfg)
 	if err != nil {
 		shut()

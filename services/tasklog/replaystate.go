@@ -18,6 +18,7 @@ func (p *program) replayState(ctx context.Context, lossy bool) error {
 	if err != nil {
 		return err
 	}
+	p.anyRows = true
 	log, shut, err := p.open(ctx)
 	if err != nil {
 		return err

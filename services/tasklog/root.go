@@ -13,6 +13,7 @@ type program struct {
 	stdout, stderr io.Writer
 	settings       settings
 	asJSON         bool // --json
+	anyRows        bool // open a log whose rows another version wrote
 	parsed         bool // the command line was right; what goes wrong now is no matter of usage
 }
 
