@@ -45,7 +45,8 @@ func NewEnding(e Entry) (Ending, bool) {
 }
 
 // orderOf is a score by which ends are sorted as in the log: a double holds it, exactly, for two hundred years. Those
-// after the first 1023 entries of one ms have no order, and Redis never appends that many.
+// after the first 1023 entries of one ms, which Redis appends only while its clock goes back, have no order: of them
+// any may go first.
 func orderOf(id events.ID) int64 { return id.Ms<<10 + int64(min(id.Seq, 1<<10-1)) }
 
 // Tallied returns the id up to which the log of a partition is noted.

@@ -103,7 +103,8 @@ func (c *Copy) prepare(ctx context.Context) error {
 }
 
 // retire says in a partition of the copy which rows went in the source because there were too many: the log does
-// not tell. An entry that got another id got one of the same ms.
+// not tell. An entry that got another id got one of the same ms. Where partitions of the source make one of the
+// copy, the newest of what went counts for all: a task that ended before is forgotten there, and its id is free.
 func (c *Copy) retire(ctx context.Context, t *target) error {
 	upto := map[string]events.ID{}
 	for _, s := range c.sources {

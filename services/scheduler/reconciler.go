@@ -21,6 +21,8 @@ const (
 	liveRest = 20
 	// gone is how long a worker was silent that will not come back, as one of a container that was replaced.
 	gone = 24 * time.Hour
+	// dismissEvery is how often we look for such.
+	dismissEvery = time.Hour
 )
 
 // A pass is one walk of the reconciler over all rows of a partition.
@@ -46,11 +48,17 @@ func (p pass) suffices(end events.ID, every time.Duration) bool {
 // good after a pass that met final tasks only, for some ticks after one that found all in order.
 func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 	var now, done pass
+	var dismissed time.Time
 	for failures := 0; ctx.Err() == nil; {
 		if p.N == 0 {
 			s.confirm(ctx)
 		}
 		end, err := s.log.Last(ctx, p)
+		if err == nil && time.Since(dismissed) > dismissEvery {
+			if err = s.dismiss(ctx, p); err == nil {
+				dismissed = time.Now()
+			}
+		}
 		if err == nil && done.suffices(end, s.cfg.ReconcileEvery) {
 			pause.For(ctx, s.cfg.ReconcileEvery)
 			continue
@@ -62,7 +70,6 @@ func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 			if err = s.reconcilePage(ctx, p, &now); err == nil && now.cursor == 0 {
 				now.over = time.Now()
 				done = now
-				err = s.dismiss(ctx, p)
 				break
 			}
 		}
