@@ -12,14 +12,13 @@
 -- nothing, but after it Redis lets the script write even when it is out of memory.
 redis.call('ZREM', KEYS[1], '')
 local now = clock()
-local swept = redis.call('GET', KEYS[2])
+local swept = redis.call('SET', KEYS[2], int(now), 'GET')
 if swept and now - swept > tonumber(ARGV[1]) then
   local short = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. int(now + ARGV[2] / 2), 'LIMIT', 0, ARGV[3])
   for _, task in ipairs(short) do redis.call('ZADD', KEYS[1], int(now + ARGV[2]), task) end
-  if #short < tonumber(ARGV[3]) then redis.call('SET', KEYS[2], int(now)) end
+  if #short == tonumber(ARGV[3]) then redis.call('SET', KEYS[2], swept) end -- the next page is judged by it, too
   return {int(now), #short, ''}
 end
-redis.call('SET', KEYS[2], int(now))
 local answer = {int(now), 0, ''}
 local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if head[2] then

@@ -44,7 +44,7 @@ func TestAtIdleRedisIsLeftAlone(t *testing.T) {
 	<-time.After(idle)
 	n := commands(t, srv.Client()) - before
 	t.Logf("%d commands in %s", n, idle)
-	if n > 2*int(idle/time.Second) {
+	if n > 2*int(idle/time.Second)+4 { // a turn of it may lie on the edge
 		t.Errorf("%d commands in %s, want 2 a second at the most", n, idle)
 	}
 }

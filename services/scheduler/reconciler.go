@@ -49,11 +49,13 @@ func (p pass) suffices(end events.ID, every time.Duration) bool {
 func (s *Scheduler) reconcile(ctx context.Context, p eventlog.Partition) {
 	var now, done pass
 	var dismissed time.Time
+	var last events.ID
 	for failures := 0; ctx.Err() == nil; {
-		if p.N == 0 {
+		end, err := s.log.Last(ctx, p)
+		if p.N == 0 && (end != last || end.IsZero()) { // a log that ends where it did is still there
 			s.confirm(ctx)
 		}
-		end, err := s.log.Last(ctx, p)
+		last = end
 		if err == nil && time.Since(dismissed) > dismissEvery {
 			if err = s.dismiss(ctx, p); err == nil {
 				dismissed = time.Now()

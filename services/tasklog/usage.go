@@ -44,6 +44,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("--%s: its value is missing; want %s", e.GetFlag().Name, meaning(e.GetFlag()))
 	}
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		if why := errors.Unwrap(e); why != nil && strings.HasPrefix(why.Error(), "want ") { // a flag of our own
+			return fmt.Errorf("--%s: %q: %w", e.GetFlag().Name, e.GetValue(), why)
+		}
 		return fmt.Errorf("--%s: %q is no %s; want %s", e.GetFlag().Name, e.GetValue(), e.GetFlag().Value.Type(), meaning(e.GetFlag()))
 	}
 	return err

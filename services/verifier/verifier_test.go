@@ -200,7 +200,9 @@ func TestEveryDamageBesideTheLogIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := open(t, srv.URL())
 			h.must(h.rdb.FlushAll(t.Context()).Err())
-			h.must(h.rdb.HSet(t.Context(), "tasklog:meta", "partitions", 1).Err())
+			if err := h.log.Confirm(t.Context()); !errors.Is(err, eventlog.ErrForgotten) {
+				t.Fatal(err)
+			}
 			h.fill()
 			h.project()
 			h.good()
