@@ -104,7 +104,8 @@ func (p *program) archiverConfig(o archiveOptions) (archiver.Config, error) {
 		return cfg, &usageError{err}
 	}
 	cfg.Every = cmp.Or(o.watch, cfg.Every)
-	cfg.Segment = archive.Config{Lag: o.lag, All: o.all, AcceptGap: o.acceptGap}
+	// A lag of zero would mean the default.
+	cfg.Segment = archive.Config{Lag: max(o.lag, time.Nanosecond), All: o.all, AcceptGap: o.acceptGap}
 	return cfg, nil
 }
 
