@@ -31,20 +31,12 @@ type Promotion struct {
 // Promotions returns what the rows of tasks of one partition say of them; those without a row, or with one
 // that no decision wrote, are left out.
 func (l *Log) Promotions(ctx context.Context, p Partition, ids []string) ([]Promotion, error) {
-	cmds, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for _, id := range ids {
-			pipe.HMGet(ctx, p.Task(id), "queue", "priority", "requested")
-		}
-		return nil
-	})
-	if err != nil && !wrongType(err) {
-		return nil, fmt.Errorf("read %d tasks: %w", len(ids), err)
+	cmds, err := l.ofRows(ctx, p, ids, func(pipe redis.Pipeliner, row string) { pipe.HMGet(ctx, row, "queue", "priority", "requested") })
+	if err != nil {
+		return nil, err
 	}
 	list := make([]Promotion, 0, len(ids))
 	for i, cmd := range cmds {
-		if err := cmd.Err(); err != nil && !wrongType(err) {
-			return nil, fmt.Errorf("read task %s: %w", ids[i], err)
-		}
 		if values := cmd.(*redis.SliceCmd).Val(); len(values) == 3 {
 			queue, priority, requested := text(values[0]), text(values[1]), text(values[2])
 			n, bad := strconv.Atoi(priority)

@@ -206,24 +206,37 @@ func (l *Log) define(ctx context.Context, t *events.Task) error {
 // rowsPerRead bounds what a read of tasks holds at once: a row may have a payload of a MiB.
 const rowsPerRead = 20
 
+// ofRows asks something of the rows of tasks of one partition, in one round trip. A key that holds something else
+// than a row answers nothing: one of them must not stop the others.
+func (l *Log) ofRows(ctx context.Context, p Partition, ids []string, ask func(pipe redis.Pipeliner, row string)) ([]redis.Cmder, error) {
+	cmds, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, id := range ids {
+			ask(pipe, p.Task(id))
+		}
+		return nil
+	})
+	if err != nil && !wrongType(err) {
+		return nil, fmt.Errorf("read %d tasks: %w", len(ids), err)
+	}
+	for i, cmd := range cmds {
+		if err := cmd.Err(); err != nil && !wrongType(err) {
+			return nil, fmt.Errorf("read task %s: %w", ids[i], err)
+		}
+	}
+	return cmds, nil
+}
+
 // Tasks returns the tasks of one partition, in the order of ids, without their payloads, and of completed ones
-// with no more of their definitions than the priority; those without a row, or with one that no decision wrote, are left out: one of them must not stop the others.
+// with no more of their definitions than the priority; those without a row, or with one that no decision wrote,
+// are left out.
 func (l *Log) Tasks(ctx context.Context, p Partition, ids []string) ([]events.Task, error) {
 	tasks := make([]events.Task, 0, len(ids))
 	for some := range slices.Chunk(ids, rowsPerRead) {
-		cmds, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for _, id := range some {
-				pipe.HGetAll(ctx, p.Task(id))
-			}
-			return nil
-		})
-		if err != nil && !wrongType(err) {
-			return nil, fmt.Errorf("read %d tasks: %w", len(ids), err)
+		cmds, err := l.ofRows(ctx, p, some, func(pipe redis.Pipeliner, row string) { pipe.HGetAll(ctx, row) })
+		if err != nil {
+			return nil, err
 		}
 		for i, cmd := range cmds {
-			if err := cmd.Err(); err != nil && !wrongType(err) {
-				return nil, fmt.Errorf("read task %s: %w", some[i], err)
-			}
 			row := cmd.(*redis.MapStringStringCmd).Val()
 			if len(row) == 0 {
 				continue

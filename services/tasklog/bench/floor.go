@@ -17,21 +17,15 @@ func (b bench) floor(ctx context.Context, s side, srv *server) (figures, error) 
 	if err := srv.rdb.XGroupCreateMkStream(ctx, "work", "workers", "0").Err(); err != nil {
 		return nil, err
 	}
-	before, err := srv.spent(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	const batch = 200
-	for n := 0; n < b.tasks; n += batch {
-		if err := floorBatch(ctx, srv.rdb, n, min(batch, b.tasks-n)); err != nil {
-			return nil, err
+	return timed(ctx, s, srv, b.tasks, func() error {
+		const batch = 200
+		for n := 0; n < b.tasks; n += batch {
+			if err := floorBatch(ctx, srv.rdb, n, min(batch, b.tasks-n)); err != nil {
+				return err
+			}
 		}
-	}
-	after, err := srv.spent(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return per(b.tasks, before, after, after.at), nil
+		return nil
+	})
 }
 
 func floorBatch(ctx context.Context, rdb *redis.Client, from, n int) error {

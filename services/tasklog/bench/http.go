@@ -32,22 +32,15 @@ func (b bench) http(ctx context.Context, s side, srv *server) (figures, error) {
 	if _, err := by(ctx, b.window/10); err != nil { // to warm up
 		return nil, err
 	}
-	before, err := srv.spent(ctx, s)
+	var n int
+	before, after, err := around(ctx, s, srv, func() (err error) {
+		n, err = by(ctx, b.window)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	n, err := by(ctx, b.window)
-	if err != nil {
-		return nil, err
-	}
-	done := time.Now()
-	after, err := srv.spent(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	before.at = began
-	return per(n, before, after, done), nil
+	return per(n, before, after, after.at), nil
 }
 
 // answered and refused find in what wrk says how many requests were answered, and how many by an error.

@@ -20,22 +20,13 @@ func (b bench) replayState(ctx context.Context, s side, srv *server) (figures, e
 	if err := record(ctx, srv, log.Partitions()[0], b.tasks); err != nil {
 		return nil, err
 	}
-	before, err := srv.spent(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	sum, err := rebuilder.Run(ctx, log, rebuilder.Config{LeaseTTL: 30 * time.Second})
-	if err != nil {
-		return nil, err
-	}
-	if n := sum.Tasks[events.StateCompleted]; n != int64(b.tasks) {
-		return nil, fmt.Errorf("%d tasks were made again, want %d: %v", n, b.tasks, sum.Told)
-	}
-	after, err := srv.spent(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return per(b.tasks, before, after, after.at), nil
+	return timed(ctx, s, srv, b.tasks, func() error {
+		sum, err := rebuilder.Run(ctx, log, rebuilder.Config{LeaseTTL: 30 * time.Second})
+		if n := sum.Tasks[events.StateCompleted]; err == nil && n != int64(b.tasks) {
+			err = fmt.Errorf("%d tasks were made again, want %d: %v", n, b.tasks, sum.Told)
+		}
+		return err
+	})
 }
 
 // replayViews makes the views of tasks that are over, four events each, again. It tells the most that the heap held,
@@ -45,24 +36,21 @@ func (b bench) replayViews(ctx context.Context, s side, srv *server) (figures, e
 	if err := record(ctx, srv, log.Partitions()[0], b.tasks); err != nil {
 		return nil, err
 	}
-	before, err := srv.spent(ctx, s)
+	var sum projector.Summary
+	var most uint64
+	f, err := timed(ctx, s, srv, b.tasks, func() (err error) {
+		peak := peakHeap()
+		sum, err = projector.Rebuild(ctx, log, projector.Options{})
+		most = peak()
+		if err == nil && (sum.Entries != 4*int64(b.tasks) || len(sum.Differences) > 0) {
+			err = fmt.Errorf("of %d tasks: %+v", b.tasks, sum)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	peak := peakHeap()
-	sum, err := projector.Rebuild(ctx, log, projector.Options{})
-	most := peak()
-	if err != nil {
-		return nil, err
-	}
-	if sum.Entries != 4*int64(b.tasks) || len(sum.Differences) > 0 {
-		return nil, fmt.Errorf("of %d tasks: %+v", b.tasks, sum)
-	}
-	after, err := srv.spent(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return per(b.tasks, before, after, after.at).and(figures{
+	return f.and(figures{
 		"eventsPerSec": float64(sum.Entries) / sum.Took.Seconds(),
 		"peakHeapMiB":  float64(most) / (1 << 20),
 	}), nil

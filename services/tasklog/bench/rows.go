@@ -48,20 +48,37 @@ func start(ctx context.Context, s side, concurrency int) error {
 	return s.work(ctx, concurrency)
 }
 
-// spend tells what n tasks take while do runs, and what follows from them after it.
-func spend(ctx context.Context, s side, srv *server, n int, do func() error) (figures, error) {
-	before, err := srv.spent(ctx, s)
+// around tells what was spent before and after do.
+func around(ctx context.Context, s side, srv *server, do func() error) (before, after usage, err error) {
+	if before, err = srv.spent(ctx, s); err != nil {
+		return before, after, err
+	}
+	if err = do(); err != nil {
+		return before, after, err
+	}
+	after, err = srv.spent(ctx, s)
+	return before, after, err
+}
+
+// timed tells what n tasks take while do runs.
+func timed(ctx context.Context, s side, srv *server, n int, do func() error) (figures, error) {
+	before, after, err := around(ctx, s, srv, do)
 	if err != nil {
 		return nil, err
 	}
-	if err := do(); err != nil {
-		return nil, err
-	}
-	done := time.Now()
-	if err := s.settled(ctx); err != nil {
-		return nil, err
-	}
-	after, err := srv.spent(ctx, s)
+	return per(n, before, after, after.at), nil
+}
+
+// spend tells what n tasks take while do runs, and what follows from them after it.
+func spend(ctx context.Context, s side, srv *server, n int, do func() error) (figures, error) {
+	var done time.Time
+	before, after, err := around(ctx, s, srv, func() error {
+		if err := do(); err != nil {
+			return err
+		}
+		done = time.Now()
+		return s.settled(ctx)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -74,27 +91,11 @@ func spend(ctx context.Context, s side, srv *server, n int, do func() error) (fi
 
 // enqueue asks for tasks, with no service running.
 func (b bench) enqueue(ctx context.Context, s side, srv *server) (figures, error) {
-	return b.asked(ctx, s, srv, func() error { return s.enqueue(ctx, load{N: b.tasks, Callers: b.callers}) })
+	return timed(ctx, s, srv, b.tasks, func() error { return s.enqueue(ctx, load{N: b.tasks, Callers: b.callers}) })
 }
 
 func (b bench) bulk(ctx context.Context, s side, srv *server) (figures, error) {
-	return b.asked(ctx, s, srv, func() error { return s.bulk(ctx, b.tasks) })
-}
-
-func (b bench) asked(ctx context.Context, s side, srv *server, ask func() error) (figures, error) {
-	before, err := srv.spent(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if err := ask(); err != nil {
-		return nil, err
-	}
-	done := time.Now()
-	after, err := srv.spent(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return per(b.tasks, before, after, done), nil
+	return timed(ctx, s, srv, b.tasks, func() error { return s.bulk(ctx, b.tasks) })
 }
 
 // drain works off half as many tasks, which were asked for before: with one worker. The views stand at
@@ -206,14 +207,7 @@ func (b bench) idle(ctx context.Context, s side, srv *server) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, err := srv.spent(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if err := rest(b.window); err != nil {
-		return nil, err
-	}
-	after, err := srv.spent(ctx, s)
+	before, after, err := around(ctx, s, srv, func() error { return rest(b.window) })
 	if err != nil {
 		return nil, err
 	}
