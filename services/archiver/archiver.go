@@ -111,9 +111,6 @@ func (a *Archiver) Run(ctx context.Context) error {
 // turn takes one turn and tells about it.
 func (a *Archiver) turn(ctx context.Context) {
 	parts, err := Once(ctx, a.log, a.archive, a.cfg)
-	if ctx.Err() != nil {
-		return // what a stop left undone is no failure, and the next start does it
-	}
 	for _, p := range parts {
 		a.metrics.count(p)
 		if p.Written.Segments > 0 {
@@ -126,6 +123,9 @@ func (a *Archiver) turn(ctx context.Context) {
 		if t := p.Trimmed; t != nil && t.Held != "" {
 			a.slog.LogAttrs(ctx, slog.LevelInfo, "entries stay in redis", slog.Int("partition", p.Partition), slog.String("neededBy", t.Held), slog.String("after", t.HeldAt.String()))
 		}
+	}
+	if ctx.Err() != nil {
+		return // what a stop left undone is no failure, and the next start does it
 	}
 	if err != nil {
 		a.metrics.failures.Inc()
