@@ -73,6 +73,9 @@ type Config struct {
 	// bulk. Zero means 15 s.
 	ReadTimeout time.Duration `env:"TASKLOG_READ_TIMEOUT" usage:"how long a client may take to send a request"`
 
+	// PastTimeout is how long an answer about the past may read the log; it has to be less than the 5 s of a request.
+	// Zero means 4 s.
+	PastTimeout time.Duration
 	// SearchIdle is after how long without a search what it takes is given back. Zero means 5 minutes.
 	SearchIdle time.Duration
 	// Heartbeat is the time between two signs of life on a silent event stream. Zero means 15 s.
@@ -100,6 +103,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SearchDays == 0 {
 		c.SearchDays = 7
+	}
+	if c.PastTimeout == 0 {
+		c.PastTimeout = 4 * time.Second
 	}
 	if c.SearchIdle == 0 {
 		c.SearchIdle = 5 * time.Minute
@@ -152,7 +158,7 @@ type API struct {
 // Config is out of range or its file of tokens is wrong, and sends Redis nothing.
 func New(log *eventlog.Log, cfg Config, logger *slog.Logger, reg *prometheus.Registry) (*API, error) {
 	cfg = cfg.withDefaults()
-	if cfg.MaxPayload < 0 || cfg.MaxMemory < 0 || cfg.MaxStreams < 0 || cfg.SearchBytes < 0 || cfg.SearchDays < 0 || cfg.SearchIdle < 0 ||
+	if cfg.MaxPayload < 0 || cfg.MaxMemory < 0 || cfg.MaxStreams < 0 || cfg.SearchBytes < 0 || cfg.SearchDays < 0 || cfg.PastTimeout < 0 || cfg.SearchIdle < 0 ||
 		cfg.ReadTimeout < 0 || cfg.Heartbeat < 0 {
 		return nil, errors.New("api: a limit is less than zero")
 	}

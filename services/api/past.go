@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/past"
 	"github.com/tasklog/tasklog/projections/asof"
 	"github.com/tasklog/tasklog/services/api/wire"
@@ -28,7 +30,7 @@ const (
 // memory has the views of the past that were asked for last. One is made at a time: that takes a second's work and
 // some memory.
 type memory struct {
-	turn *semaphore.Weighted // of the one that makes a view
+	turn *semaphore.Weighted // of the one that reads the past; see API.readPast
 	list []remembered        // the newest first
 }
 
@@ -39,12 +41,8 @@ type remembered struct {
 
 func newMemory() *memory { return &memory{turn: semaphore.NewWeighted(1)} }
 
-// get returns the view as of an instant, and has it made when it is not there.
-func (m *memory) get(ctx context.Context, until events.ID, keep bool, make func() (*asof.View, error)) (*asof.View, error) {
-	if err := m.turn.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer m.turn.Release(1)
+// get returns the view as of an instant, and has it made when it is not there. The caller has the turn.
+func (m *memory) get(until events.ID, keep bool, make func() (*asof.View, error)) (*asof.View, error) {
 	for _, r := range m.list {
 		if r.until == until {
 			return r.view, nil
@@ -95,10 +93,53 @@ func (a *API) momentOf(c *gin.Context, at string) (*moment, error) {
 	return &moment{until, now}, nil
 }
 
+// errPastLimit ends a reading of the past that takes too long.
+var errPastLimit = errors.New("reading the past took too long")
+
+// readPast reads what was true at an instant when its turn comes. What takes too long while Redis answers is a
+// problem of its own: asking again helps who had to wait for another, and nobody else.
+func (a *API) readPast(ctx context.Context, until events.ID, read func(context.Context) error) error {
+	limited, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// No deadline, of which the Redis client would make its own error: a Redis that does not answer is one that does
+	// not within the time of the request.
+	defer time.AfterFunc(a.cfg.PastTimeout, func() { cancel(errPastLimit) }).Stop()
+	var err error
+	waited := !a.memory.turn.TryAcquire(1)
+	if waited {
+		err = a.memory.turn.Acquire(limited, 1)
+	}
+	if err == nil {
+		err = func() error {
+			defer a.memory.turn.Release(1)
+			return read(limited)
+		}()
+	}
+	if err == nil || eventlog.Unavailable(err) || !errors.Is(context.Cause(limited), errPastLimit) {
+		return err
+	}
+	if waited {
+		p := newProblem(http.StatusServiceUnavailable, "past-busy", "The past is being read for another request",
+			"one request at a time reads it; ask again later")
+		p.retryAfter = 5
+		return p
+	}
+	p := newProblem(http.StatusGatewayTimeout, "far-past", "That instant is far from a snapshot", fmt.Sprintf(
+		"reading the log from the nearest snapshot before it took longer than %s. `tasklog at %s` takes the time that it needs. "+
+			"A projector makes snapshots: more of them, from then on, with a smaller TASKLOG_SNAPSHOT_EVERY",
+		a.cfg.PastTimeout, wire.Instant(until)))
+	p.Field = "at"
+	return p
+}
+
 // viewAt returns how things stood at an instant.
-func (a *API) viewAt(ctx context.Context, at *moment) (*asof.View, error) {
+func (a *API) viewAt(ctx context.Context, at *moment) (v *asof.View, err error) {
 	keep := at.Ms < at.now.Add(-settled).UnixMilli()
-	return a.memory.get(ctx, at.ID, keep, func() (*asof.View, error) { return a.past.At(ctx, at.ID) })
+	err = a.readPast(ctx, at.ID, func(ctx context.Context) (err error) {
+		v, err = a.memory.get(at.ID, keep, func() (*asof.View, error) { return a.past.At(ctx, at.ID) })
+		return err
+	})
+	return v, err
 }
 
 // asOf is what an answer about the past has beside that of now.
@@ -163,13 +204,12 @@ func (a *API) listTasksAt(c *gin.Context, at *moment, q taskQuery) {
 
 // taskAt serves GET /api/tasks/:id?at=.
 func (a *API) taskAt(c *gin.Context, at *moment) {
-	ctx := c.Request.Context()
-	if err := a.memory.turn.Acquire(ctx, 1); err != nil { // it may have to make a view, too
-		a.fail(c, err)
-		return
-	}
-	t, entries, err := a.past.Task(ctx, param(c, "id"), at.ID, false)
-	a.memory.turn.Release(1)
+	var t events.Task
+	var entries []eventlog.Entry
+	err := a.readPast(c.Request.Context(), at.ID, func(ctx context.Context) (err error) { // it may have to make a view, too
+		t, entries, err = a.past.Task(ctx, param(c, "id"), at.ID, false)
+		return err
+	})
 	if err != nil {
 		a.fail(c, err)
 		return
