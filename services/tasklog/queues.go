@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/views"
 	"github.com/tasklog/tasklog/services/api/wire"
 )
@@ -21,8 +22,8 @@ func (p *program) queuesCmd() *cobra.Command {
 	})
 }
 
-// patience is after how long a person wonders why an event is not counted.
-const patience = 3 * time.Second
+// stale is how old an event is that people wonder not to see counted.
+const stale = time.Second
 
 func (p *program) queues(ctx context.Context) error {
 	log, shut, err := p.open(ctx)
@@ -38,13 +39,9 @@ func (p *program) queues(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lags, err := store.Lag(ctx)
+	late, err := notCounted(ctx, log, store, fresh)
 	if err != nil {
 		return err
-	}
-	var behind int64
-	for _, l := range lags {
-		behind += l.Entries
 	}
 	now, err := log.Now(ctx)
 	if err != nil {
@@ -55,16 +52,54 @@ func (p *program) queues(ctx context.Context) error {
 		AsOf   string       `json:"asOf,omitempty"` // time of the newest event that is counted
 		Missed int64        `json:"missed"`         // entries that were trimmed before they were counted
 		Behind int64        `json:"behind"`         // events that are not counted yet
-	}{Queues: wire.QueuesOf(view), Missed: fresh.Missed(), Behind: behind}
+	}{Queues: wire.QueuesOf(view), Missed: fresh.Missed(), Behind: late.events}
 	if !fresh.Newest.IsZero() {
 		out.AsOf = wire.Stamp(fresh.Newest.UnixMilli())
 	}
 	return p.print(out, func(w io.Writer) {
 		sayQueues(w, out.Queues)
-		if behind > 0 && now.Sub(fresh.Newest) > patience {
-			say(w, "\n%d events are not counted yet: does a projector run?", behind)
+		if late.events > 0 && now.Sub(late.first.Time()) > stale {
+			say(w, "\nas of %s; events that are not counted yet: %d; does a projector run?", late.asOf(), late.events)
 		}
 	})
+}
+
+// late is what the views do not count yet. The zero late is that of views that count all there is.
+type late struct {
+	events     int64
+	checkpoint events.ID // up to where all is counted, in every partition
+	first      events.ID // the first that is not
+}
+
+// asOf says up to when all is counted.
+func (l late) asOf() string {
+	if l.checkpoint.IsZero() {
+		return "before the first event"
+	}
+	return wire.Stamp(l.checkpoint.Ms)
+}
+
+// notCounted returns what views that are that fresh do not count yet.
+func notCounted(ctx context.Context, log *eventlog.Log, store *views.Store, fresh views.Freshness) (l late, err error) {
+	lags, err := store.Lag(ctx)
+	if err != nil {
+		return l, err
+	}
+	for i, part := range log.Partitions() {
+		if lags[i].Entries == 0 {
+			continue
+		}
+		l.events += lags[i].Entries
+		at := fresh.Partitions[i].Checkpoint
+		next, err := log.Range(ctx, part, at, events.MaxID, 1)
+		if err != nil {
+			return l, err
+		}
+		if len(next) > 0 && (l.first.IsZero() || next[0].ID.Compare(l.first) < 0) {
+			l.first, l.checkpoint = next[0].ID, at
+		}
+	}
+	return l, nil
 }
 
 func sayQueues(w io.Writer, list []wire.Queue) {
