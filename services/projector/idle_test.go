@@ -181,7 +181,10 @@ func TestFlushedViewsAndLogBeginAgain(t *testing.T) {
 
 func TestABadConfigIsRefused(t *testing.T) {
 	log := open(t, testredis.Embedded(t), 1)
-	for _, cfg := range []projector.Config{{Pace: -1}, {Pace: time.Minute}, {LeaseTTL: time.Second}, {SnapshotEvery: -1}, {SnapshotAge: -1}, {SnapshotRatio: -1}} {
+	if _, err := projector.New(log, projector.Config{Pace: -1}, quiet(), nil); err != nil {
+		t.Errorf("no pace at all: %v", err)
+	}
+	for _, cfg := range []projector.Config{{Pace: time.Minute}, {LeaseTTL: time.Second}, {SnapshotEvery: -1}, {SnapshotAge: -1}, {SnapshotRatio: -1}} {
 		if _, err := projector.New(log, cfg, quiet(), nil); err == nil {
 			t.Errorf("%+v is taken", cfg)
 		}

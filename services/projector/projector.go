@@ -44,8 +44,8 @@ import (
 // Config says how often a projector stores and how long it may be silent.
 type Config struct {
 	// Pace is the shortest time between two saves of a partition: more events then share a save. An
-	// event after a pause does not wait. Zero means 50 ms.
-	Pace time.Duration `env:"TASKLOG_PROJECTOR_PACE" usage:"shortest time between two saves of the views"`
+	// event after a pause does not wait. Zero means 50 ms, less than nothing means none.
+	Pace time.Duration `env:"TASKLOG_PROJECTOR_PACE" zero:"-1" usage:"shortest time between two saves of the views"`
 	// LeaseTTL is how long a partition waits for a projector that is silent before another one takes
 	// over. Zero means 5 s; under 3 s is an error, for a blocking read may take 2 s.
 	LeaseTTL time.Duration `env:"TASKLOG_PROJECTOR_LEASE_TTL" usage:"how long the views wait for a silent projector"`
@@ -83,8 +83,8 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) check() error {
-	if c.Pace < 0 || c.Pace > 10*time.Second {
-		return fmt.Errorf("pace %s: want 0s to 10s", c.Pace)
+	if c.Pace > 10*time.Second {
+		return fmt.Errorf("pace %s: want 10s or less", c.Pace)
 	}
 	if c.LeaseTTL < eventlog.MaxBlock+time.Second {
 		return fmt.Errorf("lease TTL %s: a blocking read takes %s; want %s or more",

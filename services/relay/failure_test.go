@@ -85,6 +85,18 @@ func TestAnEventThatCannotBeDeliveredGoesToThePoisonStream(t *testing.T) {
 	h.untouched(server)
 }
 
+func TestLessThanNoRetriesMeansThatNothingIsTriedAgain(t *testing.T) {
+	h := build(t, testredis.Start(t).URL(), 0)
+	h.answer = func(n int, _ *http.Request) int { return []int{500, 200}[min(n-1, 1)] }
+	h.cancel("bad")
+	h.cancel("good")
+	h.start(relay.Config{Retries: -1})
+	got := h.await("the good event", func(g []request) bool { return acked(g) >= 1 })
+	if len(got) != 2 || got[0].Task != "bad" || got[1].Task != "good" {
+		t.Fatalf("%d requests, the last for %s; want one for the bad event and one for the good one", len(got), got[len(got)-1].Task)
+	}
+}
+
 // untouched checks that the relay has acknowledged everything and taken nothing from the log.
 func (h *house) untouched(server *testredis.Server) {
 	h.Helper()

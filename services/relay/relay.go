@@ -44,7 +44,7 @@ type Config struct {
 	Timeout time.Duration `env:"TASKLOG_RELAY_TIMEOUT" usage:"how long one try may take"`
 	// Retries is how often a delivery is tried again before the event goes to the poison stream. Zero
 	// means 5, less than nothing means never.
-	Retries int `env:"TASKLOG_RELAY_RETRIES" usage:"how often a delivery is tried again"`
+	Retries int `env:"TASKLOG_RELAY_RETRIES" zero:"-1" usage:"how often a delivery is tried again; 0: never"`
 	// RetryDelay is the time before the first retry; it doubles up to MaxRetryDelay, ± a fifth. Zero
 	// means 1 s.
 	RetryDelay time.Duration `env:"TASKLOG_RELAY_RETRY_DELAY" usage:"time before the first retry"`
@@ -71,7 +71,6 @@ func (c Config) withDefaults() Config {
 	if c.Retries == 0 {
 		c.Retries = 5
 	}
-	c.Retries = max(c.Retries, 0)
 	if c.RetryDelay == 0 {
 		c.RetryDelay = time.Second
 	}
@@ -116,7 +115,7 @@ func (c Config) validate() error {
 // longest is how long the handling of one event can take.
 func (c Config) longest() time.Duration {
 	total, delay := c.Timeout, c.RetryDelay
-	for range c.Retries {
+	for range max(0, c.Retries) {
 		total += c.Timeout + time.Duration(float64(delay)*(1+retryJitter))
 		delay = min(retryGrowth*delay, c.MaxRetryDelay)
 	}
@@ -190,7 +189,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		return fmt.Errorf("relay: %w", err)
 	}
 	retry := middleware.Retry{
-		MaxRetries: r.cfg.Retries, InitialInterval: r.cfg.RetryDelay, MaxInterval: r.cfg.MaxRetryDelay,
+		MaxRetries: max(0, r.cfg.Retries), InitialInterval: r.cfg.RetryDelay, MaxInterval: r.cfg.MaxRetryDelay,
 		Multiplier: retryGrowth, RandomizationFactor: retryJitter,
 	}
 	for _, p := range r.log.Partitions() {

@@ -60,7 +60,7 @@ type Config struct {
 	// RetentionCount is how many rows of tasks that are over stay, of each queue: the newest. They may be more by
 	// those that ended within eventlog.MinRetention, and because each partition keeps its share, rounded up. Zero
 	// means any number, until their eventlog.Config.Retention is over; less is an error.
-	RetentionCount int `env:"TASKLOG_RETENTION_COUNT" usage:"how many tasks of a queue that are over are kept, the newest; 0: any number"`
+	RetentionCount int `env:"TASKLOG_RETENTION_COUNT" zero:"0" usage:"how many tasks of a queue that are over are kept, the newest; 0: any number"`
 }
 
 // DefaultConfig returns what the zero Config means.

@@ -33,7 +33,7 @@ func (p *program) archiveCmd() *cobra.Command {
 	cmd := p.withJSON(serviceFlags(&cobra.Command{
 		Use: "archive [URL]", Short: "Keep the log in files, and Redis small", Long: archiveHelp, Args: wants(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at := p.settings["TASKLOG_ARCHIVE"]
+			at := p.settings["TASKLOG_ARCHIVE"].value
 			if len(args) == 1 {
 				at = args[0]
 			}
@@ -55,7 +55,7 @@ func (p *program) archiveCmd() *cobra.Command {
 
 func (p *program) archive(ctx context.Context, at string, o archiveOptions) error {
 	switch {
-	case o.without && (at != "" && p.settings["TASKLOG_ARCHIVE"] != at || o.verify || o.watch != 0 || o.all):
+	case o.without && (at != "" && p.settings["TASKLOG_ARCHIVE"].value != at || o.verify || o.watch != 0 || o.all):
 		return &usageError{errors.New("--without-archive stands alone, with what is to leave Redis: --retain-age, --retain-events or --retain-bytes")}
 	case !o.without && at == "":
 		return &usageError{errors.New("archive: want a folder, or a URL such as s3://bucket")}
@@ -93,9 +93,6 @@ func (p *program) archive(ctx context.Context, at string, o archiveOptions) erro
 
 // archiverConfig reads what an archiver is told.
 func (p *program) archiverConfig(o archiveOptions) (archiver.Config, error) {
-	if _, err := load[archive.Retention](p.settings); err != nil {
-		return archiver.Config{}, err // which names the variable: it is one level up
-	}
 	cfg, err := load[archiver.Config](p.settings) // with its Retention
 	if err != nil {
 		return cfg, err

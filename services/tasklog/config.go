@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/tasklog/tasklog/infra/archive"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/telemetry"
 	"github.com/tasklog/tasklog/services/api"
@@ -31,7 +30,6 @@ func configs() []any {
 		telemetry.HealthConfig{},
 		api.DefaultConfig(), scheduler.DefaultConfig(), worker.DefaultConfig(), projector.DefaultConfig(), relay.DefaultConfig(),
 		archiver.DefaultConfig(),
-		archive.Retention{},
 	}
 }
 
@@ -83,16 +81,11 @@ func variables(root *cobra.Command, configs []any) []variable {
 	flags := flagsByVariable(root)
 	var all []variable
 	for _, c := range configs {
-		v := reflect.ValueOf(c)
-		for i := range v.NumField() {
-			field := v.Type().Field(i)
+		for field, v := range fields(reflect.ValueOf(c)) {
 			name := field.Tag.Get("env")
-			if name == "" {
-				continue
-			}
 			one := variable{Name: name, Meaning: field.Tag.Get("usage")}
-			if !v.Field(i).IsZero() {
-				one.Default = fmt.Sprint(v.Field(i))
+			if !v.IsZero() {
+				one.Default = fmt.Sprint(v)
 			}
 			if f := flags[name]; f != nil {
 				one.Flag = "--" + f.Name

@@ -70,7 +70,7 @@ func (p *program) dev(ctx context.Context, noWorker bool) error {
 	if err != nil {
 		return err
 	}
-	b := banner{addr: addr, at: at, data: cfg.Data, redis: redis, stream: log.Partitions()[0].Events, noWorker: noWorker, tokens: h.settings["TASKLOG_TOKENS"] != ""}
+	b := banner{addr: addr, at: at, data: cfg.Data, redis: redis, stream: log.Partitions()[0].Events, noWorker: noWorker, tokens: h.settings["TASKLOG_TOKENS"].value != ""}
 	if err := b.print(p.stdout); err != nil {
 		return err
 	}
@@ -106,8 +106,8 @@ func (h *house) devStages(ctx context.Context, redis *devredis.Server, noWorker 
 		return nil, "", err
 	}
 	last := []service{schedule, project}
-	if h.settings["TASKLOG_ARCHIVE"] != "" {
-		archive, err := h.archiver(ctx, h.settings["TASKLOG_ARCHIVE"], archiveOptions{})
+	if h.settings["TASKLOG_ARCHIVE"].value != "" {
+		archive, err := h.archiver(ctx, h.settings["TASKLOG_ARCHIVE"].value, archiveOptions{})
 		if err != nil {
 			return nil, "", err
 		}

@@ -93,7 +93,7 @@ func TestSettingsComeFromTheFlagThenTheVariable(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("load = %+v, %v, want %+v", got, err, want)
 	}
-	if s["A"] != "b=c" {
-		t.Errorf("A = %q, want b=c", s["A"])
+	if s["A"].value != "b=c" {
+		t.Errorf("A = %q, want b=c", s["A"].value)
 	}
 }

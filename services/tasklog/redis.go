@@ -147,7 +147,7 @@ func (p *program) openLog(ctx context.Context, conn *eventlog.Conn) (*eventlog.L
 		shut()
 		return nil, nil, err
 	}
-	if at := p.settings["TASKLOG_ARCHIVE"]; at != "" {
+	if at := p.settings["TASKLOG_ARCHIVE"].value; at != "" {
 		old := &olderLog{open: func(ctx context.Context) (*archive.Archive, error) { return p.openArchive(ctx, at, archive.Open) }}
 		log.Attach(old)
 		return log, func() { shut(); old.close() }, nil

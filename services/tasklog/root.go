@@ -31,8 +31,9 @@ Exit codes
   5  Redis does not answer
 
 Settings come from flags, else from TASKLOG_… variables (tasklog config lists them all), else
-from defaults. Without --redis and TASKLOG_REDIS_URL the commands talk to the Redis that
-"tasklog dev" started in this folder, else to redis://127.0.0.1:6379/0.`
+from defaults. An empty one was not given; a 0 is a 0, not the default. Without --redis and
+TASKLOG_REDIS_URL the commands talk to the Redis that "tasklog dev" started in this folder,
+else to redis://127.0.0.1:6379/0.`
 
 func newRoot(p *program) *cobra.Command {
 	root := &cobra.Command{
@@ -87,7 +88,7 @@ func newRoot(p *program) *cobra.Command {
 
 // collectOften is for commands that, unlike a service, keep much alive, of which main would allow five times as much.
 func (p *program) collectOften() {
-	if p.settings["GOGC"] == "" {
+	if p.settings["GOGC"].value == "" {
 		debug.SetGCPercent(100)
 	}
 }

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"reflect"
 	"strings"
 	"time"
 
-	"github.com/caarlos0/env/v11"
 	"github.com/spf13/pflag"
 
 	"github.com/tasklog/tasklog/events"
@@ -20,13 +16,14 @@ type config struct {
 	// RedisURL names the Redis that holds the log: redis://, rediss:// (TLS) or unix://. Empty means
 	// the Redis that `tasklog dev` started under the data folder, else redis://127.0.0.1:6379/0.
 	RedisURL string `env:"TASKLOG_REDIS_URL"`
-	// RedisWait is how long a service waits at its start for a Redis that does not answer. Zero means 30 s.
-	RedisWait time.Duration `env:"TASKLOG_REDIS_WAIT" usage:"how long a service waits at its start for a Redis that does not answer"`
+	// RedisWait is how long a service waits at its start for a Redis that does not answer. Zero means 30 s,
+	// less than nothing means not at all.
+	RedisWait time.Duration `env:"TASKLOG_REDIS_WAIT" zero:"-1" usage:"how long a service waits at its start for a Redis that does not answer; 0: not at all"`
 	// Data is the folder in which `tasklog dev` keeps its Redis. Empty means data.
 	Data string `env:"TASKLOG_DATA"`
 	// MaxPayload is how many bytes of JSON a payload may have, as the API has it. Zero means 1 MiB.
 	MaxPayload int `env:"TASKLOG_MAX_PAYLOAD" usage:"bytes that the payload of a task may have"`
-	// MaxMemory is how full Redis may be, in percent, when the CLI gives it a task, as the API has it.
+	// MaxMemory is how full Redis may be, in percent, when the CLI gives it a task, as the API has it. Zero means 75.
 	MaxMemory int `env:"TASKLOG_MAX_MEMORY" usage:"percent of Redis' maxmemory from which on no task is taken"`
 	// InsecureRedis lets services run on a Redis that evicts or is too old.
 	InsecureRedis bool `env:"TASKLOG_INSECURE_REDIS"`
@@ -52,14 +49,20 @@ func (c config) withDefaults() config {
 	return c
 }
 
-// settings are the environment with the flags laid over it: one way from either to a Config.
-type settings map[string]string
+// settings are the environment with the flags laid over it, by variable: one way from either to a Config.
+type settings map[string]given
+
+// given is what somebody said that a setting is. An empty value says nothing.
+type given struct {
+	value string
+	by    string // the variable, or the flag with its dashes
+}
 
 func parseEnviron(environ []string) settings {
 	s := make(settings)
 	for _, line := range environ {
 		if name, value, ok := strings.Cut(line, "="); ok {
-			s[name] = value
+			s[name] = given{value, name}
 		}
 	}
 	return s
@@ -79,23 +82,9 @@ func names(flags *pflag.FlagSet, flag, variable string) {
 func (s settings) overlay(flags *pflag.FlagSet) {
 	flags.Visit(func(f *pflag.Flag) {
 		if v := f.Annotations[envOf]; len(v) == 1 {
-			s[v[0]] = f.Value.String()
+			s[v[0]] = given{f.Value.String(), "--" + f.Name}
 		}
 	})
-}
-
-// load reads a Config. A setting that cannot be read is a usage error that names its variable.
-func load[C any](s settings) (C, error) {
-	c, err := env.ParseAsWithOptions[C](env.Options{Environment: s})
-	if err == nil {
-		return c, nil
-	}
-	if parse, ok := errors.AsType[env.ParseError](err); ok {
-		if field, ok := reflect.TypeFor[C]().FieldByName(parse.Name); ok {
-			err = fmt.Errorf("%s: %w", field.Tag.Get("env"), parse.Err)
-		}
-	}
-	return c, &usageError{fmt.Errorf("setting %w", err)}
 }
 
 // hostname names this machine to people; "" when it has no name.

@@ -46,7 +46,7 @@ func (p *program) newToken(name string, names []string) error {
 	if err != nil {
 		return err
 	}
-	file := p.settings["TASKLOG_TOKENS"]
+	file := p.settings["TASKLOG_TOKENS"].value
 	if file != "" {
 		if err := tokens.Append(file, t); err != nil {
 			return err

@@ -45,7 +45,7 @@ func (p *program) workerCmd() *cobra.Command {
 	setting(flags, "queues", "TASKLOG_QUEUES", "queues to serve, separated by commas (default all)")
 	setting(flags, "concurrency", "TASKLOG_CONCURRENCY", "how many tasks run at once")
 	setting(flags, "lease-ttl", "TASKLOG_LEASE_TTL", "how long an attempt lives without a heartbeat; as the schedulers have it")
-	setting(flags, "grace", "TASKLOG_GRACE", "how long running handlers may go on at shutdown")
+	setting(flags, "grace", "TASKLOG_GRACE", "how long running handlers may go on at shutdown; 0: not at all")
 	setting(flags, "worker-id", "TASKLOG_WORKER_ID", "name of this worker (default host-pid)")
 	setting(flags, "handlers", "TASKLOG_HANDLERS", "YAML file that names a URL for each task name")
 	flags.BoolVar(&demo, "demo", false, "use the demo handlers instead of a file")

@@ -31,13 +31,14 @@ type Config struct {
 	LockTries int `env:"TASKLOG_LOCK_TRIES" usage:"tries to get the mutex of a task"`
 	// LockDelay is the time between two tries. Zero means 200 ms.
 	LockDelay time.Duration `env:"TASKLOG_LOCK_DELAY" usage:"time between two tries"`
-	// LockJitter is by how much LockDelay varies, up and down. Zero means half of LockDelay.
-	LockJitter time.Duration `env:"TASKLOG_LOCK_JITTER" usage:"by how much that time varies, up and down"`
+	// LockJitter is by how much LockDelay varies, up and down. Zero means half of LockDelay, less than
+	// nothing means not at all.
+	LockJitter time.Duration `env:"TASKLOG_LOCK_JITTER" zero:"-1" usage:"by how much that time varies, up and down"`
 	// DefaultTimeout bounds an attempt of a task that has no timeoutMs. Zero means no bound.
-	DefaultTimeout time.Duration `env:"TASKLOG_TIMEOUT" usage:"timeout of tasks that have none (default no timeout)"`
+	DefaultTimeout time.Duration `env:"TASKLOG_TIMEOUT" zero:"0" usage:"timeout of tasks that have none (default no timeout)"`
 	// Grace is how long running handlers may go on when the worker is told to stop. Zero means 25 s,
-	// less than nothing means not at all.
-	Grace time.Duration `env:"TASKLOG_GRACE" usage:"how long running handlers may go on at shutdown"`
+	// less than nothing means not at all: their contexts end at once, and their tasks are given back.
+	Grace time.Duration `env:"TASKLOG_GRACE" zero:"-1" usage:"how long running handlers may go on at shutdown; 0: not at all"`
 
 	// Prefix is that of the log that Connect opens. Empty means "tasklog".
 	Prefix string
@@ -100,8 +101,8 @@ func (c Config) validate() error {
 		return &events.FieldError{Field: "lease TTL", Reason: fmt.Sprintf("%s: a pause of Redis would re-run what is running; want %s or more", c.LeaseTTL, minLease)}
 	case c.LockTries < 1:
 		return &events.FieldError{Field: "lock tries", Reason: fmt.Sprintf("%d is less than 1", c.LockTries)}
-	case c.LockDelay < 0 || c.LockJitter < 0 || c.LockJitter > c.LockDelay:
-		return &events.FieldError{Field: "lock delay", Reason: fmt.Sprintf("%s ± %s is no time to wait", c.LockDelay, c.LockJitter)}
+	case c.LockDelay < 0 || c.LockJitter > c.LockDelay:
+		return &events.FieldError{Field: "lock delay", Reason: fmt.Sprintf("%s ± %s is no time to wait", c.LockDelay, max(0, c.LockJitter))}
 	case c.DefaultTimeout < 0:
 		return &events.FieldError{Field: "timeout", Reason: fmt.Sprintf("%s is less than nothing", c.DefaultTimeout)}
 	}

@@ -59,7 +59,7 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger) (*Worker, error) {
 	return &Worker{
 		log: log, cfg: cfg, slog: logger, metrics: newMetrics(cfg.Metrics),
 		locks: lock.New(log.Conn().Decide, lock.Config{
-			TTL: cfg.LeaseTTL, Tries: cfg.LockTries, Delay: cfg.LockDelay, Jitter: cfg.LockJitter,
+			TTL: cfg.LeaseTTL, Tries: cfg.LockTries, Delay: cfg.LockDelay, Jitter: max(0, cfg.LockJitter),
 		}),
 		slots: make(chan struct{}, cfg.Concurrency),
 	}, nil
