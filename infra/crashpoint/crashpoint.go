@@ -20,7 +20,6 @@ const (
 	SchedulerListed    Point = "scheduler.listed"     // the sweep knows whose lease ended, and has ended none
 
 	WorkerAfterTake    Point = "worker.after_take"    // entries were delivered and are in no handler
-	WorkerAfterLock    Point = "worker.after_lock"    // it has the mutex, the task is not started
 	WorkerAfterStart   Point = "worker.after_start"   // the task is active, its handler has not begun
 	WorkerBeforeFinish Point = "worker.before_finish" // the handler did its work, and nobody knows
 	WorkerAfterFinish  Point = "worker.after_finish"  // the end is recorded, the worker has not heard of it
@@ -92,7 +91,7 @@ var ArchivePoints = []Point{
 var Points = []Point{
 	APIBeforeRequest, APIAfterRequest,
 	SchedulerAfterLook, SchedulerAfterDue, SchedulerListed,
-	WorkerAfterTake, WorkerAfterLock, WorkerAfterStart, WorkerBeforeFinish, WorkerAfterFinish, WorkerHeartbeat,
+	WorkerAfterTake, WorkerAfterStart, WorkerBeforeFinish, WorkerAfterFinish, WorkerHeartbeat,
 	ProjectorBeforeSave, ProjectorAfterSave,
 }
 

@@ -16,7 +16,7 @@ import "github.com/tasklog/tasklog/infra/crashpoint"
 func main() {
 	defer println("end")
 	for range 3 {
-		crashpoint.Hit(crashpoint.WorkerAfterLock)
+		crashpoint.Hit(crashpoint.WorkerAfterTake)
 		println("past")
 	}
 }
@@ -29,11 +29,11 @@ func run(t *testing.T, tags, crash string) (string, error) {
 }
 
 func TestAProgramDiesAtTheHitThatItWasToldAndRunsNothingMore(t *testing.T) {
-	said, err := run(t, "chaos", string(crashpoint.WorkerAfterLock)+":2")
+	said, err := run(t, "chaos", string(crashpoint.WorkerAfterTake)+":2")
 	if !crashtest.Killed(err) {
 		t.Errorf("it ended with %v, want SIGKILL", err)
 	}
-	if want := "past\n" + crashpoint.Last + string(crashpoint.WorkerAfterLock) + "\n"; said != want {
+	if want := "past\n" + crashpoint.Last + string(crashpoint.WorkerAfterTake) + "\n"; said != want {
 		t.Errorf("it said %q, want %q", said, want)
 	}
 }
@@ -42,7 +42,7 @@ func TestAProgramPassesThePointsThatItWasNotToldToDieAt(t *testing.T) {
 	for _, test := range []struct{ tags, crash string }{
 		{"chaos", string(crashpoint.WorkerAfterStart)},
 		{"chaos", ""},
-		{"", string(crashpoint.WorkerAfterLock)}, // not built for it
+		{"", string(crashpoint.WorkerAfterTake)}, // not built for it
 	} {
 		if said, err := run(t, test.tags, test.crash); err != nil || strings.Count(said, "past") != 3 {
 			t.Errorf("with tags %q, told %q: it said %q, %v", test.tags, test.crash, said, err)

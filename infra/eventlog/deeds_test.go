@@ -52,7 +52,6 @@ var deeds = []deed{
 		d.requested("a")
 		d.due("q")
 		a := d.take("a", "w1")
-		d.lock(a)
 		return func(h *hand) (any, error) {
 			started, err := h.log.Start(h.Context(), a, hour)
 			started.LeaseUntil = 0 // it is longer the second time

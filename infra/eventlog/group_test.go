@@ -112,13 +112,12 @@ func TestABadItemSpoilsNoOther(t *testing.T) {
 				continue
 			}
 			a := h.take(fmt.Sprint("t", i), "w1")
-			h.lock(a)
+			if i == 3 {
+				h.lock(h.take("t3", "w2"))
+			}
 			ending.Go(func() {
-				if i == 3 {
-					a.Token = "somebody else's"
-				}
 				_, err := h.log.Start(t.Context(), a, hour)
-				if i == 3 && !errors.Is(err, eventlog.ErrUnlocked) || i != 3 && err != nil {
+				if i == 3 && !errors.Is(err, eventlog.ErrLocked) || i != 3 && err != nil {
 					t.Errorf("start of task %d: %v", i, err)
 				}
 				if i == 5 {
@@ -143,7 +142,6 @@ func TestOneTaskTwiceInACallIsStartedAndEndedOnce(t *testing.T) {
 	h.requested("a", "b")
 	h.due("q")
 	a := h.take("a", "w1")
-	h.lock(a)
 	twice := func(what string, f func() error) {
 		t.Helper()
 		if err := server.Client().Do(t.Context(), "CLIENT", "PAUSE", "100", "ALL").Err(); err != nil {

@@ -133,7 +133,7 @@ func (h *hand) take(task, who string) eventlog.Attempt {
 	return a
 }
 
-// lock takes the mutex of an attempt, if nobody has it.
+// lock takes the mutex of an attempt, if nobody has it, without starting it.
 func (h *hand) lock(a eventlog.Attempt) {
 	h.Helper()
 	must(h.rdb.SetNX(h.Context(), h.p.Lock(a.Task), a.Token, hour).Result())(h)
@@ -151,7 +151,6 @@ func (h *hand) locked(task string) string {
 func (h *hand) start(task, who string) eventlog.Attempt {
 	h.Helper()
 	a := h.take(task, who)
-	h.lock(a)
 	must(h.log.Start(h.Context(), a, hour))(h)
 	a.Entry = events.ID{}
 	return a

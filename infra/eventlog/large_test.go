@@ -28,7 +28,6 @@ func TestLargeDefinitionsAreNotInTheAnswersThatOthersShare(t *testing.T) {
 	var starting sync.WaitGroup
 	for i := range n {
 		a := h.take(fmt.Sprint("t", i), "w1")
-		h.lock(a)
 		starting.Go(func() {
 			s, err := h.log.Start(t.Context(), a, hour)
 			if err != nil || string(s.Payload) != payload {

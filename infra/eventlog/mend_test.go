@@ -49,7 +49,6 @@ func TestADispatchEntryThatWasPutBackIsStartedOnce(t *testing.T) {
 			}
 		}
 		h.start("a", "w2")
-		h.lock(lost)
 		_, err := h.log.Start(t.Context(), lost, hour)
 		fenced(t, "the entry that was lost", err, events.StateActive)
 		h.start("b", "w1")

@@ -202,8 +202,8 @@ func outcome(err error) string {
 		return "ok"
 	case errors.Is(err, eventlog.ErrFenced):
 		return "fenced"
-	case errors.Is(err, eventlog.ErrUnlocked):
-		return "unlocked"
+	case errors.Is(err, eventlog.ErrLocked):
+		return "locked"
 	case errors.Is(err, eventlog.ErrNotFound):
 		return "not found"
 	}
@@ -312,7 +312,8 @@ func (m *model) paused(queue string) (paused bool) {
 	return paused
 }
 
-// startAny starts a dispatched task, or tries what a worker does that comes late or without the mutex.
+// startAny starts a dispatched task, or tries what a worker does that comes late, finds the mutex taken, or has it
+// since a start of which it heard nothing.
 func (m *model) startAny(t *rapid.T) {
 	id := m.anyTask(t, events.StateDue)
 	task := m.tasks[id]
@@ -324,13 +325,13 @@ func (m *model) startAny(t *rapid.T) {
 	if odd(t, "other attempt") {
 		a.Number += rapid.SampledFrom([]int{-1, 1}).Draw(t, "by")
 	}
-	if !odd(t, "without the mutex") {
+	if odd(t, "with the mutex") {
 		m.lock(a)
 	}
-	held := m.mutex[id] == a.Token
+	free := m.mutex[id] == "" || m.mutex[id] == a.Token
 	n, want := 0, "fenced"
 	if task.State == events.StateDue && a.Number == task.Attempt+1 {
-		if n, want = 0, "unlocked"; held {
+		if n, want = 0, "locked"; free {
 			n, want = 1, "ok"
 		}
 	} else if task.State == events.StateDue {
@@ -345,6 +346,7 @@ func (m *model) begin(a eventlog.Attempt, n int, want string) {
 		return outcome(err)
 	}, want)
 	if want == "ok" {
+		m.grabbed(a)
 		m.over[a.Task] = false
 	}
 	a.Entry = events.ID{}
@@ -359,7 +361,6 @@ func (m *model) runDue(t *rapid.T) {
 	}
 	a := m.take(modelTasks[i], "w1")
 	a.Token += fmt.Sprint(len(m.attempts))
-	m.lock(a)
 	m.begin(a, 1, "ok")
 }
 

@@ -13,7 +13,6 @@ func TestAReleasedAttemptIsNotCounted(t *testing.T) {
 		for n := 1; n <= 3; n++ { // one more than the task has
 			h.due("q")
 			a := h.take("a", "w1")
-			h.lock(a)
 			if s := must(h.log.Start(t.Context(), a, hour))(h); a.Number != n || s.Attempts != 1 {
 				t.Errorf("attempt %d counts as number %d", a.Number, s.Attempts)
 			}

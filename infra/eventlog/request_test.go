@@ -144,7 +144,6 @@ func TestNamesAreOpaqueToTheScripts(t *testing.T) {
 			h.due(name)
 			a := h.take(name, "w1")
 			a.Worker = name
-			h.lock(a)
 			must(h.log.Start(t.Context(), a, hour))(h)
 			must(h.log.Fail(t.Context(), a, 0, events.ReasonError, name, nil))(h)
 			must(h.log.Retry(t.Context(), name, name, name))(h)

@@ -60,7 +60,6 @@ func TestARetriedTaskHasAllItsAttemptsAgainAndNewNumbers(t *testing.T) {
 			must(h.log.Retry(t.Context(), "a", "test", h.tell("a")))(h)
 			h.due("q")
 			a := h.take("a", "w1")
-			h.lock(a)
 			if s := must(h.log.Start(t.Context(), a, hour))(h); a.Number != n || s.Attempts != 1 {
 				t.Errorf("attempt %d counts as number %d", a.Number, s.Attempts)
 			}

@@ -17,9 +17,8 @@ var startSource string
 
 var startScript = newScript(startSource)
 
-// ErrUnlocked reports that the caller does not hold the task's mutex. Nothing was recorded: lock
-// and try again.
-var ErrUnlocked = errors.New("the task's mutex is not held")
+// ErrLocked reports that somebody else holds the task's mutex. Nothing was recorded; it may be free later.
+var ErrLocked = errors.New("the task's mutex is held by another")
 
 // Attempt is a task in the hands of a worker, and what fences it.
 type Attempt struct {
@@ -41,9 +40,9 @@ type Started struct {
 	Event      events.ID // of TaskStarted
 }
 
-// Start appends TaskStarted and opens the lease. The caller holds the mutex of the task with the
-// value a.Token. It returns an ErrFenced when the dispatch entry is out of date (it is removed),
-// and ErrUnlocked when somebody else holds the mutex.
+// Start takes the mutex of the task with the value a.Token, where it does not have that already, appends TaskStarted
+// and opens the lease, which is as long as the mutex lives. It returns an ErrFenced when the dispatch entry is out of
+// date (it is removed), and ErrLocked when somebody else holds the mutex.
 func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Started, error) {
 	worker, err := events.Fragment(struct {
 		Worker string `json:"worker"`
@@ -64,8 +63,8 @@ func (l *Log) Start(ctx context.Context, a Attempt, lease time.Duration) (Starte
 		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, err)
 	}
 	switch r.str(0) {
-	case "unlocked":
-		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, ErrUnlocked)
+	case "locked":
+		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, ErrLocked)
 	case "stale":
 		fenced := &FencedError{State: events.State(r.str(1)), Attempt: int(r.int(2))}
 		return Started{}, fmt.Errorf("start task %s attempt %d: %w", a.Task, a.Number, fenced)

@@ -1,20 +1,19 @@
--- start.lua: a worker that holds the mutexes of tasks starts the attempts that became due in a queue.
+-- start.lua: a worker takes the mutexes of tasks and starts the attempts that became due in a queue.
 --
 -- KEYS  1 events   2 leases   3 due:<queue>
 --       4 … task rows, then as many locks
--- ARGV  1 lease, ms   2 worker id   3 worker, a JSON fragment, then for each task:
+-- ARGV  1 lease, and what a mutex lives, ms   2 worker id   3 worker, a JSON fragment, then for each task:
 --       1 task id   2 attempt   3 token, the value of the mutex   4 entry id in the dispatch stream
 -- Returns for each task the lines
 --       ok, label, attempts that count, due at, lease end, entry id of TaskStarted,
 --         definition ('': too large for an answer that others share)
 --       | stale, state, attempt   the entry is not, or no longer, an attempt: it was removed
---       | unlocked                the mutex is not ours: nothing happened
+--       | locked                  the mutex is held by another: nothing happened
 --       | error, why
 --
 -- Repeatable: an active row with this attempt and this token answers as at the first time, and its
--- lease ends when the answer says.
+-- lease ends when the answer says; a mutex that has this token is ours already.
 local tasks = (#ARGV - 3) / 4
-local locks = redis.call('MGET', unpack(KEYS, 4 + tasks))
 local now = clock()
 local expiry = int(now + ARGV[1])
 local leases, settled = {}, {}
@@ -29,8 +28,8 @@ local function start(row, lock, task, number, token, entry)
   elseif r[1] ~= 'due' or (r[2] or 0) + 1 ~= attempt then
     add(settled, entry)
     return 'stale\n' .. (r[1] or '') .. '\n' .. (r[2] or '0')
-  elseif lock ~= token then
-    return 'unlocked'
+  elseif not redis.call('SET', lock, token, 'NX', 'PX', ARGV[1]) and redis.call('GET', lock) ~= token then
+    return 'locked'
   else
     id = append(KEYS[1], 'TaskStarted', task, '{' .. r[5] .. ',"attempt":' .. number .. ',' .. ARGV[3] ..
       ',"token":"' .. token .. '","waitMs":' .. int(math.max(0, now - r[4])) .. '}')
@@ -48,7 +47,7 @@ end
 local answers = {}
 for n = 1, tasks do
   local i = 4 * n
-  answers[n] = try(start, KEYS[3 + n], locks[n], unpack(ARGV, i, i + 3))
+  answers[n] = try(start, KEYS[3 + n], KEYS[3 + tasks + n], unpack(ARGV, i, i + 3))
 end
 if #leases > 0 then redis.call('ZADD', KEYS[2], unpack(leases)) end
 if #settled > 0 then

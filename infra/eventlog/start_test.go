@@ -17,7 +17,6 @@ func TestStartGivesTheWorkerWhatItNeeds(t *testing.T) {
 		h.request(r)
 		h.due("q")
 		a := h.take("a", "w1")
-		h.lock(a)
 		before := must(h.log.Now(t.Context()))(h)
 		s := must(h.log.Start(t.Context(), a, time.Minute))(h)
 		task := h.task("a")
@@ -33,6 +32,9 @@ func TestStartGivesTheWorkerWhatItNeeds(t *testing.T) {
 		if end := h.rdb.ZScore(t.Context(), h.p.Leases, "a").Val(); int64(end) != s.LeaseUntil {
 			t.Errorf("the ledger says that the lease ends at %f, the answer %d", end, s.LeaseUntil)
 		}
+		if ttl := h.rdb.PTTL(t.Context(), h.p.Lock("a")).Val(); h.locked("a") != a.Token || ttl <= 0 || ttl > time.Minute {
+			t.Errorf("the mutex is %q for %s", h.locked("a"), ttl)
+		}
 		h.expect("a", "Requested Due Started(1,w1)")
 	})
 }
@@ -42,7 +44,6 @@ func TestStartIsRepeatable(t *testing.T) {
 		h.requested("a")
 		h.due("q")
 		a := h.take("a", "w1")
-		h.lock(a)
 		first := must(h.log.Start(t.Context(), a, hour))(h)
 		must(h.rdb.Del(t.Context(), h.p.Lock("a")).Result())(h) // the mutex may have expired in between
 		h.unchanged(func() {
@@ -62,16 +63,13 @@ func TestStartNeedsTheMutex(t *testing.T) {
 		h.requested("a")
 		h.due("q")
 		a := h.take("a", "w1")
+		h.lock(h.take("a", "w2"))
 		h.unchanged(func() {
-			if _, err := h.log.Start(t.Context(), a, hour); !errors.Is(err, eventlog.ErrUnlocked) {
-				t.Errorf("without it: %v", err)
-			}
-			h.lock(h.take("a", "w2"))
-			if _, err := h.log.Start(t.Context(), a, hour); !errors.Is(err, eventlog.ErrUnlocked) {
+			if _, err := h.log.Start(t.Context(), a, hour); !errors.Is(err, eventlog.ErrLocked) {
 				t.Errorf("while another has it: %v", err)
 			}
 		})
-		h.start("a", "w2")
+		h.start("a", "w2") // it has it already
 		h.expect("a", "Requested Due Started(1,w2)")
 	})
 }
@@ -97,7 +95,7 @@ func TestStartRemovesADispatchEntryThatIsOutOfDate(t *testing.T) {
 			a := test.attempt
 			id := must(h.rdb.Do(t.Context(), "XADD", h.p.Due("q"), "*", "task", a.Task, "attempt", 1).Text())(h)
 			a.Entry = must(events.ParseID(id))(h)
-			h.lock(a)
+			mutex := h.locked(a.Task)
 			h.unchanged(func() {
 				for range 2 {
 					_, err := h.log.Start(t.Context(), a, hour)
@@ -106,6 +104,9 @@ func TestStartRemovesADispatchEntryThatIsOutOfDate(t *testing.T) {
 					}
 				}
 			})
+			if after := h.locked(a.Task); after != mutex {
+				t.Errorf("start %s: the mutex was %q and is %q", a.Task, mutex, after)
+			}
 		}
 		if left := h.dispatched("q"); len(left) > 0 {
 			t.Errorf("entries are left: %v", left)
@@ -123,11 +124,8 @@ func TestOneOfManyWorkersStartsAnAttempt(t *testing.T) {
 			a := a
 			a.Token += string(rune('a' + i))
 			wg.Go(func() {
-				if err := h.rdb.SetNX(t.Context(), h.p.Lock("a"), a.Token, hour).Err(); err != nil {
-					t.Error(err)
-				}
 				_, err := h.log.Start(t.Context(), a, hour)
-				if err != nil && !errors.Is(err, eventlog.ErrUnlocked) && !errors.Is(err, eventlog.ErrFenced) {
+				if err != nil && !errors.Is(err, eventlog.ErrLocked) && !errors.Is(err, eventlog.ErrFenced) {
 					t.Error(err)
 				}
 			})

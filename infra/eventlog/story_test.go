@@ -120,7 +120,6 @@ func (s *story) verb(verb, task string, args map[string]string) string {
 		if args["attempt"] != "" {
 			a.Number = s.number(args["attempt"])
 		}
-		s.lock(a)
 		return said(l.Start(ctx, a, *s.duration(args["lease"], hour)))
 	case "complete":
 		return said(l.Complete(ctx, s.attempt(task, args), 0, nil))

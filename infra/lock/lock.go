@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/go-redsync/redsync/v4"
+	pool "github.com/go-redsync/redsync/v4/redis"
 	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
 	"github.com/redis/go-redis/v9"
 )
@@ -38,7 +39,7 @@ type Config struct {
 
 // Locker takes mutexes. Its methods may be called from many goroutines.
 type Locker struct {
-	sync *redsync.Redsync
+	pool pool.Pool
 	opts []redsync.Option
 }
 
@@ -48,7 +49,7 @@ func New(rdb redis.UniversalClient, cfg Config) *Locker {
 		cfg.Wait = cfg.TTL / 20
 	}
 	return &Locker{
-		sync: redsync.New(goredis.NewPool(rdb)),
+		pool: goredis.NewPool(rdb),
 		opts: []redsync.Option{
 			redsync.WithExpiry(cfg.TTL),
 			redsync.WithTimeoutFactor(cfg.Wait.Seconds() / cfg.TTL.Seconds()),
@@ -72,7 +73,24 @@ type Mutex struct {
 // Any other error means unknown: the mutex may be held, by nobody, until its TTL is over. For the
 // same reason ctx should not end while a try is under way.
 func (l *Locker) Lock(ctx context.Context, key string) (*Mutex, error) {
-	m := l.sync.NewMutex(key, l.opts...)
+	return l.lock(ctx, key, l.pool)
+}
+
+// LockWith takes the mutex under a key as Lock does, but set sets the key: in one step with what the mutex is
+// taken for. It is called for each try, with the same value, and reports whether the key has that value now; it must
+// not take longer than the mutex lives. What it returns as an error ends the tries: the mutex is returned beside it,
+// because it may be held.
+func (l *Locker) LockWith(ctx context.Context, key string, set func(value string) (bool, error)) (*Mutex, error) {
+	s := &setter{Pool: l.pool, set: set}
+	m, err := l.lock(ctx, key, s)
+	if s.err != nil {
+		return m, s.err
+	}
+	return m, err
+}
+
+func (l *Locker) lock(ctx context.Context, key string, p pool.Pool) (*Mutex, error) {
+	m := redsync.New(p).NewMutex(key, l.opts...)
 	err := m.LockContext(ctx)
 	if err == nil {
 		return &Mutex{Token: m.Value(), m: m}, nil
@@ -81,6 +99,30 @@ func (l *Locker) Lock(ctx context.Context, key string) (*Mutex, error) {
 		return nil, fmt.Errorf("lock %s: %w", key, ErrTaken)
 	}
 	return nil, fmt.Errorf("lock %s: %w", key, err)
+}
+
+// setter is a pool whose connections leave it to a function to set a key.
+type setter struct {
+	pool.Pool
+	set func(value string) (bool, error)
+	err error // of set
+}
+
+// Get implements pool.Pool.
+func (s *setter) Get(ctx context.Context) (pool.Conn, error) {
+	c, err := s.Pool.Get(ctx)
+	return setting{c, s}, err
+}
+
+type setting struct {
+	pool.Conn
+	by *setter
+}
+
+// SetNX implements pool.Conn. After an error there is nothing to try again: it ends like a success.
+func (s setting) SetNX(_, value string, _ time.Duration) (held bool, err error) {
+	held, s.by.err = s.by.set(value)
+	return held || s.by.err != nil, nil
 }
 
 // Extend lets the mutex live for its TTL from now. It returns ErrTaken when it is not ours any more. Any other error

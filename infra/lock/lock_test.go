@@ -260,3 +260,57 @@ func TestTheContextEndsTheTries(t *testing.T) {
 		}
 	})
 }
+
+func TestAMutexIsTakenInTheStepThatItIsTakenFor(t *testing.T) {
+	each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		l := lock.New(rdb, lock.Config{TTL: time.Minute, Tries: 3, Delay: time.Millisecond, Jitter: time.Millisecond})
+		var values []string
+		m, err := l.LockWith(t.Context(), key, func(value string) (bool, error) {
+			values = append(values, value)
+			return len(values) == 3, rdb.Set(t.Context(), key, value, time.Minute).Err()
+		})
+		if err != nil || len(values) != 3 || values[0] != m.Token || values[1] != m.Token || values[2] != m.Token {
+			t.Fatalf("got %+v, %v: it was tried with %q", m, err, values)
+		}
+		if err := m.Unlock(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := rdb.Exists(t.Context(), key).Val(); n != 0 {
+			t.Error("it is not given back")
+		}
+	})
+}
+
+func TestAStepThatNeverGetsTheMutexIsToldThatItIsTaken(t *testing.T) {
+	each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		l := lock.New(rdb, lock.Config{TTL: time.Minute, Tries: 3, Delay: time.Millisecond, Jitter: time.Millisecond})
+		tries := 0
+		m, err := l.LockWith(t.Context(), key, func(string) (bool, error) {
+			tries++
+			return false, nil
+		})
+		if m != nil || !errors.Is(err, lock.ErrTaken) || tries != 3 {
+			t.Errorf("got %+v, %v after %d tries", m, err, tries)
+		}
+	})
+}
+
+func TestAStepThatFailsEndsTheTriesAndLeavesTheMutexToItsCaller(t *testing.T) {
+	each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		l := lock.New(rdb, lock.Config{TTL: time.Minute, Tries: 3, Delay: time.Millisecond, Jitter: time.Millisecond})
+		tries, broken := 0, errors.New("broken")
+		m, err := l.LockWith(t.Context(), key, func(value string) (bool, error) {
+			tries++
+			return false, errors.Join(broken, rdb.Set(t.Context(), key, value, time.Minute).Err())
+		})
+		if !errors.Is(err, broken) || tries != 1 {
+			t.Fatalf("got %v after %d tries", err, tries)
+		}
+		if err := m.Unlock(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := rdb.Exists(t.Context(), key).Val(); n != 0 {
+			t.Error("it is not given back")
+		}
+	})
+}

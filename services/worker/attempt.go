@@ -125,37 +125,37 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 		w.unhandled(ctx, d, w.attempt(d, ""))
 		return nil
 	}
-	mutex, err := w.locks.Lock(ctx, d.part.Lock(d.Task))
-	if err != nil {
-		w.metrics.unlocked.Inc()
-		if !errors.Is(err, lock.ErrTaken) {
-			w.slog.LogAttrs(ctx, slog.LevelWarn, "a mutex could not be taken: its entry is left for later", slog.Any("error", err))
+	// Taking the mutex and starting is one step: no worker holds one for what it has not started.
+	mutex, err := w.locks.LockWith(ctx, d.part.Lock(d.Task), func(token string) (bool, error) {
+		var err error
+		d.started, err = w.start(ctx, w.attempt(d, token))
+		if errors.Is(err, eventlog.ErrLocked) {
+			return false, nil
 		}
-		return nil
-	}
-	crashpoint.Hit(crashpoint.WorkerAfterLock)
-	d.started, err = w.start(ctx, w.attempt(d, mutex.Token))
-	if err == nil {
+		return err == nil, err
+	})
+	switch {
+	case err == nil:
 		crashpoint.Hit(crashpoint.WorkerAfterStart)
 		if w.handlers.find(d.started.Name) == nil { // its entry did not say its name
 			w.unhandled(ctx, d, w.held(d, mutex.Token))
 			return nil
 		}
 		return mutex
-	}
-	switch {
+	case errors.Is(err, lock.ErrTaken):
+		w.metrics.unlocked.Inc()
+		return nil
 	case errors.Is(err, eventlog.ErrFenced):
 		// Or it was started with this very token, unheard, and abandoned since.
 		w.metrics.stale.Inc()
 		w.slog.LogAttrs(ctx, slog.LevelInfo, "an entry is out of date: it is dropped", slog.Any("error", err))
-	case errors.Is(err, eventlog.ErrUnlocked):
-		w.metrics.unlocked.Inc()
-		return nil
 	default:
 		// It may be started, with this token: then its lease ends and it is abandoned.
 		w.slog.LogAttrs(ctx, slog.LevelError, "an attempt could not be started", slog.Any("error", err))
 	}
-	w.unlock(ctx, mutex)
+	if mutex != nil {
+		w.unlock(ctx, mutex)
+	}
 	return nil
 }
 
@@ -171,10 +171,10 @@ func (w *Worker) held(d *delivery, token string) eventlog.Attempt {
 	return a
 }
 
-// start appends TaskStarted. While Redis does not answer it asks again, for as long as the lease of
-// an attempt that was started unheard may live.
+// start takes the mutex and appends TaskStarted. While Redis does not answer it asks again, for almost as long as
+// the lease of an attempt that was started unheard may live.
 func (w *Worker) start(ctx context.Context, a eventlog.Attempt) (s eventlog.Started, err error) {
-	patience, stop := context.WithTimeout(ctx, w.cfg.LeaseTTL)
+	patience, stop := context.WithTimeout(ctx, w.cfg.LeaseTTL*9/10)
 	defer stop()
 	err = w.persist(patience, func() (err error) {
 		s, err = w.log.Start(ctx, a, w.cfg.LeaseTTL)
