@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -27,6 +28,9 @@ const (
 	// refusedTick how often we look meanwhile at delayed tasks of it whose time has come.
 	refusedRest = time.Second
 	refusedTick = 50 * time.Millisecond
+
+	// A look finds the first glimpsed tasks of each queue that was empty, of glimpses such queues at the most.
+	glimpsed, glimpses = 16, 4
 )
 
 // A dispatcher makes the tasks of one partition due. Two goroutines share it: wake waits for the
@@ -37,11 +41,13 @@ type dispatcher struct {
 
 	woken  chan struct{}  // wake → run: the log has grown
 	seen   chan events.ID // run → wake: everything up to here was there when the last step looked
+	quiet  atomic.Bool    // no step is under way, and after the last one nothing waited
 	offset time.Duration  // Redis' clock minus ours
 
 	workers   []eventlog.Presence
 	workersAt time.Time // when we asked for them
 	queued    map[string]int
+	emptied   []string             // queues in which nothing waited after the last step for them, the latest last
 	refusals  map[string]time.Time // queues that Redis refused something for, and when
 	burst     burst
 	skip      int // delayed tasks whose time has come, and which their queues refuse
@@ -54,8 +60,8 @@ func newDispatcher(s *Scheduler, p eventlog.Partition) *dispatcher {
 	}
 }
 
-// wake tells run when the log has grown beyond what the last step saw. It reads one entry at a
-// time and skips what a step has seen: it wants to know that something happened, not what.
+// wake tells run when the log has grown beyond what the last step saw, by an event that can leave something to do.
+// It reads one entry at a time and skips what a step has seen: it wants to know that something happened, not what.
 func (d *dispatcher) wake(ctx context.Context) {
 	var pos events.ID
 	select { // the first step says from where on
@@ -74,7 +80,10 @@ func (d *dispatcher) wake(ctx context.Context) {
 		if len(entries) == 0 {
 			continue
 		}
-		pos = entries[len(entries)-1].ID
+		pos = entries[0].ID
+		if !d.stirs(entries[0].Data) {
+			continue
+		}
 		select {
 		case <-d.seen: // of a step that began before this event
 		default:
@@ -89,6 +98,20 @@ func (d *dispatcher) wake(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// stirs reports whether an event can leave something to do. That a task became due or was completed leaves nothing, and
+// that one was started makes room for those that wait. An entry that is no event, without data, may mean anything.
+func (d *dispatcher) stirs(what events.Data) bool {
+	switch what.(type) {
+	case events.TaskDue, events.TaskCompleted:
+		return false
+	case events.TaskStarted:
+		return !d.quiet.Load()
+	case events.TaskRequested, events.TaskFailed, events.TaskReleased, events.TaskCancelled, events.TaskRetryRequested,
+		events.QueuePaused, events.QueueResumed:
+	}
+	return true
 }
 
 // run takes a step at each wake-up, at each due time and at each tick, until ctx ends.
@@ -125,16 +148,18 @@ func (d *dispatcher) run(ctx context.Context) {
 
 // sight is what a step found in Redis.
 type sight struct {
-	now     time.Time        // Redis' clock
-	overdue []string         // delayed tasks whose time has come, a page of them
-	nextDue int64            // ms: the earliest due time in delayed, 0 when there is none
-	ready   []string         // queues with something waiting, not paused
-	queued  map[string]int64 // entries in their dispatch streams, as far as known
+	now     time.Time           // Redis' clock
+	overdue []string            // delayed tasks whose time has come, a page of them
+	nextDue int64               // ms: the earliest due time in delayed, 0 when there is none
+	ready   []string            // queues with something waiting, not paused
+	waiting map[string][]string // the first members of some of these, as many as there are or glimpsed
+	queued  map[string]int64    // entries in their dispatch streams, as far as known
 }
 
 // step promotes what is due and dispatches what fits. It returns how long nothing is to be done
 // unless an event comes, and up to where it has seen the log.
 func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.ID, err error) {
+	d.quiet.Store(false)
 	s, err := d.look(ctx)
 	if err != nil {
 		return 0, seen, err
@@ -176,6 +201,7 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	if len(s.ready) > 0 {
 		next = busyTick
 	}
+	d.quiet.Store(len(s.ready) == 0)
 	if s.nextDue > 0 {
 		untilDue := time.UnixMilli(s.nextDue).Sub(time.Now().Add(d.offset))
 		soonest := 200 * time.Microsecond
@@ -220,6 +246,10 @@ func (d *dispatcher) look(ctx context.Context) (sight, error) {
 	first := pipe.ZRangeWithScores(ctx, d.part.Delayed, 0, 0)
 	ready := pipe.SMembers(ctx, d.part.Ready)
 	paused := pipe.SMembers(ctx, d.part.Paused)
+	waiting := map[string]*redis.StringSliceCmd{}
+	for _, queue := range d.emptied {
+		waiting[queue] = pipe.ZRange(ctx, d.part.Waiting(queue), 0, glimpsed-1)
+	}
 	lengths := map[string]*redis.IntCmd{}
 	for queue := range d.queued {
 		lengths[queue] = pipe.XLen(ctx, d.part.Due(queue))
@@ -235,7 +265,7 @@ func (d *dispatcher) look(ctx context.Context) (sight, error) {
 	}
 	now := clock.Val()
 	d.offset = now.Sub(asked.Add(time.Since(asked) / 2))
-	s := sight{now: now, overdue: overdue.Val(), queued: map[string]int64{}}
+	s := sight{now: now, overdue: overdue.Val(), waiting: map[string][]string{}, queued: map[string]int64{}}
 	if z := first.Val(); len(z) > 0 {
 		s.nextDue = int64(z[0].Score)
 	}
@@ -243,6 +273,9 @@ func (d *dispatcher) look(ctx context.Context) (sight, error) {
 		if !slices.Contains(paused.Val(), queue) {
 			s.ready = append(s.ready, queue)
 		}
+	}
+	for queue, members := range waiting {
+		s.waiting[queue] = members.Val()
 	}
 	for queue, n := range lengths {
 		s.queued[queue] = n.Val()
@@ -268,7 +301,8 @@ func (d *dispatcher) dispatch(ctx context.Context, queue string, s sight) (more 
 		return false, nil
 	}
 	n := min(room, eventlog.MaxItems)
-	members, err := d.log.Conn().Decide.ZRange(ctx, d.part.Waiting(queue), 0, int64(n-1)).Result()
+	members, err := d.first(ctx, queue, n, s)
+	d.empties(queue, err == nil && len(members) < n)
 	if err != nil || len(members) == 0 {
 		return false, err
 	}
@@ -279,6 +313,25 @@ func (d *dispatcher) dispatch(ctx context.Context, queue string, s sight) (more 
 	crashpoint.Hit(crashpoint.SchedulerAfterDue)
 	d.metrics.dispatched.Add(float64(done.Done))
 	return done.Done == eventlog.MaxItems && done.Room > 0, nil
+}
+
+// first returns the best n members of waiting:<queue>. In a queue that was empty the look has mostly found all of them.
+func (d *dispatcher) first(ctx context.Context, queue string, n int, s sight) ([]string, error) {
+	if found := s.waiting[queue]; len(found) > 0 && (len(found) < glimpsed || n <= glimpsed) {
+		return found[:min(n, len(found))], nil
+	}
+	return d.log.Conn().Decide.ZRange(ctx, d.part.Waiting(queue), 0, int64(n-1)).Result()
+}
+
+// empties notes whether a step leaves a queue empty.
+func (d *dispatcher) empties(queue string, empty bool) {
+	if i := slices.Index(d.emptied, queue); i >= 0 {
+		d.emptied = slices.Delete(d.emptied, i, i+1)
+	}
+	if empty {
+		d.emptied = append(d.emptied, queue)
+		d.emptied = d.emptied[max(0, len(d.emptied)-glimpses):]
+	}
 }
 
 // credit is how many tasks the workers of a queue can run at once: so many may lie in its dispatch

@@ -1,0 +1,64 @@
+package scheduler_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/infra/testredis"
+	"github.com/tasklog/tasklog/services/scheduler"
+)
+
+func TestATaskOfAQuietQueueCostsASchedulerTwoLooksAtTheMost(t *testing.T) {
+	srv := testredis.Start(t)
+	h := build(t, srv.URL(), scheduler.Config{}, 1)
+	h.worker(10)
+	life := func(task string) {
+		h.request(eventlog.Request{Task: task})
+		a := h.start(task, time.Minute)
+		if _, err := h.log.Complete(t.Context(), a, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	life("first")
+	looks := func() int { // each asks for the queues that are ready, and for those that are paused
+		_, after, _ := strings.Cut(srv.Client().Info(t.Context(), "commandstats").Val(), "cmdstat_smembers:calls=")
+		n, err := strconv.Atoi(after[:max(0, strings.IndexByte(after, ','))])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n / 2
+	}
+	const n = 50
+	before := looks()
+	for i := range n {
+		life(fmt.Sprint("t", i))
+	}
+	// One for the task, and now and then one that did not see an event of its own millisecond; the event that it was
+	// due, its start and its end are none.
+	if did := looks() - before; did < n || did > 2*n {
+		t.Errorf("%d looks for %d tasks", did, n)
+	}
+}
+
+func TestAStartMakesRoomForWhatWaitsAtOnce(t *testing.T) {
+	srv := testredis.Start(t)
+	h := build(t, srv.URL(), scheduler.Config{}, 1)
+	h.worker(1)
+	const n = 40
+	for i := range n {
+		h.request(eventlog.Request{Task: fmt.Sprint("t", i)})
+	}
+	began := time.Now()
+	for i := range n {
+		h.start(fmt.Sprint("t", i), time.Minute)
+	}
+	h.awaitType(fmt.Sprint("t", n-1), events.TypeTaskStarted)
+	if took := time.Since(began); took > n*250*time.Millisecond { // a start that is not heard costs half a second
+		t.Errorf("%d tasks, one after the other, took %s", n, took)
+	}
+}
