@@ -114,6 +114,24 @@ func (s *Server) Kill() {
 	_ = s.cmd.Wait()
 }
 
+// Missed returns when somebody has tried in vain to reach the server, which was killed.
+func (s *Server) Missed(t testing.TB) {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: s.port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // nobody listens any more
+	if err := l.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatalf("nobody tried: %v", err)
+	}
+	_ = c.Close() // as a server that is not there yet
+}
+
 // Restart starts the server again on the same port and folder, after ending it if it still runs.
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -197,8 +198,23 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 		t.Errorf("got %v, want an ErrPartitions: the log has one", err)
 	}
 	h.redis.Kill()
-	if _, err := client.Connect(t.Context(), h.redis.URL(), client.Options{}); !eventlog.Unavailable(err) {
+	if _, err := client.Connect(t.Context(), h.redis.URL(), client.Options{Patience: time.Millisecond}); !eventlog.Unavailable(err) {
 		t.Errorf("got %v, want an error that says that Redis is away", err)
+	}
+}
+
+func TestConnectWaitsForARedisThatComesLaterAsLongAsItsPatience(t *testing.T) {
+	h := build(t)
+	h.redis.Kill()
+	var missed sync.WaitGroup
+	missed.Go(func() {
+		h.redis.Missed(t)
+		h.redis.Restart(t)
+	})
+	c := h.another(client.Options{Patience: time.Minute})
+	missed.Wait()
+	if _, err := c.Pause(t.Context(), "q"); err != nil {
+		t.Error(err)
 	}
 }
 

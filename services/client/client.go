@@ -12,7 +12,7 @@
 //
 // # Failure
 //
-// While Redis does not answer, Enqueue and EnqueueMany repeat themselves until Options.Patience is over;
+// While Redis does not answer, Connect, Enqueue and EnqueueMany repeat themselves until Options.Patience is over;
 // every other method gives up sooner where nobody listens, and within half a minute where nobody answers. Each of
 // them ends with its context. eventlog.Unavailable tells such errors from final ones.
 package client
@@ -40,8 +40,8 @@ type Options struct {
 	// MaxMemory is how full Redis may be, in percent of its maxmemory, when it is given one more task; see
 	// eventlog.ErrFull. Zero means 75, more than 100 that Redis itself refuses when there is no room.
 	MaxMemory int
-	// Patience is how long Enqueue and EnqueueMany repeat themselves while Redis does not answer. Zero
-	// means 10 s; the context ends it sooner.
+	// Patience is how long Connect, Enqueue and EnqueueMany repeat themselves while Redis does not answer.
+	// Zero means 10 s; the context ends it sooner.
 	Patience time.Duration
 }
 
@@ -76,14 +76,20 @@ type Client struct {
 }
 
 // Connect opens the log at a Redis URL (redis://, rediss://, unix://). It fails when Redis does not
-// answer (see eventlog.Unavailable), and with an *eventlog.ErrPartitions when the log has another
-// number of partitions than Options ask for.
+// answer within Options.Patience (see eventlog.Unavailable), and with an *eventlog.ErrPartitions when the
+// log has another number of partitions than Options ask for.
 func Connect(ctx context.Context, url string, opts Options) (*Client, error) {
 	conn, err := eventlog.Connect(url)
 	if err != nil {
 		return nil, err
 	}
-	log, err := eventlog.Open(ctx, conn, opts.Log)
+	patience, cancel := context.WithTimeout(ctx, opts.withDefaults().Patience)
+	defer cancel()
+	var log *eventlog.Log
+	err = eventlog.Await(patience, func() error {
+		log, err = eventlog.Open(ctx, conn, opts.Log)
+		return err
+	}, func(error) {})
 	if err != nil {
 		_ = conn.Close() // nothing was sent
 		return nil, err

@@ -15,7 +15,6 @@ import (
 
 	"github.com/tasklog/tasklog/infra/archive"
 	"github.com/tasklog/tasklog/infra/eventlog"
-	"github.com/tasklog/tasklog/infra/pause"
 	"github.com/tasklog/tasklog/services/client"
 )
 
@@ -45,20 +44,21 @@ func (p *program) open(ctx context.Context) (*eventlog.Log, func(), error) {
 // one, may refuse the Redis that does.
 func (p *program) await(
 	ctx context.Context, logger *slog.Logger, at string, patience time.Duration, check func(*eventlog.Conn) error,
-) (*eventlog.Log, func(), error) {
-	for deadline := time.Now().Add(patience); ; {
-		log, shut, err := p.try(ctx, at, check)
-		left := time.Until(deadline)
-		if !eventlog.Unavailable(err) || left <= 0 || ctx.Err() != nil {
-			return log, shut, err
-		}
+) (log *eventlog.Log, shut func(), err error) {
+	deadline := time.Now().Add(patience)
+	waiting, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	err = eventlog.Await(waiting, func() error {
+		log, shut, err = p.try(ctx, at, check)
+		return err
+	}, func(err error) {
 		if unreachable, ok := errors.AsType[*unreachableError](err); ok {
 			err = unreachable.err // what it advises is for people who gave a command
 		}
 		logger.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: waiting for it", slog.String("redis", redacted(at)),
-			slog.Any("error", err), slog.Duration("patience", left.Round(time.Second)))
-		pause.For(ctx, min(left, 2*time.Second))
-	}
+			slog.Any("error", err), slog.Duration("patience", time.Until(deadline).Round(time.Second)))
+	})
+	return log, shut, err
 }
 
 // try returns the log, if Redis answers now to all that has to be asked of it.

@@ -31,7 +31,7 @@
 //
 // # Failure
 //
-// Redis away: handlers run on, and what they return is kept and recorded when Redis is back. This
+// Redis not there yet: Connect waits for it. Redis away: handlers run on, and what they return is kept and recorded when Redis is back. This
 // process killed: the scheduler finds the ended leases, and entries that it had taken but not
 // started are claimed by another worker. A handler that hangs cannot be killed: its context ends,
 // its slot stays taken.

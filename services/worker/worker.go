@@ -31,15 +31,22 @@ type Worker struct {
 }
 
 // Connect opens the log at a Redis URL (redis://, rediss://, unix://) and returns a worker that
-// closes it at the end of Run. The worker logs to slog.Default.
+// closes it at the end of Run. Like Run it waits for a Redis that does not answer, and says so: until
+// ctx ends, why is then part of the error. The worker logs to slog.Default.
 func Connect(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	conn, err := eventlog.Connect(url)
 	if err != nil {
 		return nil, err
 	}
-	log, err := eventlog.Open(ctx, conn, eventlog.Config{Prefix: cfg.Prefix})
+	var log *eventlog.Log
+	err = eventlog.Await(ctx, func() error {
+		log, err = eventlog.Open(ctx, conn, eventlog.Config{Prefix: cfg.Prefix})
+		return err
+	}, func(err error) {
+		slog.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: waiting for it", slog.Any("error", err))
+	})
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, errors.Join(context.Cause(ctx), err, conn.Close())
 	}
 	w, err := New(log, cfg, slog.Default())
 	if err != nil {
