@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -113,6 +114,7 @@ func (p *program) newHouse() (*house, error) {
 	if err != nil {
 		return nil, &usageError{err}
 	}
+	redis.SetLogger(redisLog{logger})
 	return &house{program: p, logger: logger, metrics: telemetry.NewRegistry(version())}, nil
 }
 

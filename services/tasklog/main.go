@@ -3,7 +3,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -16,7 +18,7 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400) // little is alive, and much is made: collecting less often is a tenth of the CPU
 	}
-	redis.SetLogger(silent{}) // what goes wrong is an error that we tell, once
+	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // what goes wrong is an error that we tell, once
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks to stop; a second one, not caught any more, ends the process.
 	context.AfterFunc(ctx, stop)
@@ -35,8 +37,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return p.exit(root.ExecuteContext(ctx))
 }
 
-// silent is a logger of go-redis that says nothing.
-type silent struct{}
+// redisLog is where go-redis says, in words of its own, what befalls its connections.
+type redisLog struct{ to *slog.Logger }
 
 // Printf implements go-redis' logger.
-func (silent) Printf(context.Context, string, ...any) {}
+func (l redisLog) Printf(ctx context.Context, format string, args ...any) {
+	if l.to.Enabled(ctx, slog.LevelDebug) {
+		l.to.LogAttrs(ctx, slog.LevelDebug, "the redis client speaks", slog.String("says", fmt.Sprintf(format, args...)))
+	}
+}

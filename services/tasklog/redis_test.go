@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tasklog/tasklog/infra/testredis"
@@ -55,4 +56,22 @@ func TestAServiceWaitsForARedisThatAnswersOnlyBriefly(t *testing.T) {
 	line.Heal()
 	p.says(t, "the API listens")
 	p.terminate(t)
+}
+
+func TestWhatTheRedisClientSaysOfItsConnectionsIsLoggedForThoseWhoDebugAndForNobodyElse(t *testing.T) {
+	srv := testredis.Start(t)
+	srv.Kill()
+	for level, want := range map[string]string{
+		"debug": `"level":"DEBUG","msg":"the redis client speaks","says":"[^"]*refused`,
+		"info":  "redis does not answer: waiting for it",
+	} {
+		p := launch(t, t.TempDir(), []string{"TASKLOG_REDIS_URL=" + srv.URL(), "TASKLOG_LOG_FORMAT=json", "TASKLOG_LOG_LEVEL=" + level}, "scheduler")
+		p.says(t, want)
+		p.terminate(t)
+		for line := range strings.Lines(p.everything()) {
+			if !strings.HasPrefix(line, "{") || level == "info" && strings.Contains(line, "redis client") {
+				t.Errorf("at level %s it says %s", level, line)
+			}
+		}
+	}
 }
