@@ -31,6 +31,9 @@ const (
 
 	// A look finds the first glimpsed tasks of each queue that was empty, of glimpses such queues at the most.
 	glimpsed, glimpses = 16, 4
+
+	// quietRead is how many entries are read at once while most of them mean nothing.
+	quietRead = 8
 )
 
 // A dispatcher makes the tasks of one partition due. Two goroutines share it: wake waits for the
@@ -61,7 +64,8 @@ func newDispatcher(s *Scheduler, p eventlog.Partition) *dispatcher {
 }
 
 // wake tells run when the log has grown beyond what the last step saw, by an event that can leave something to do.
-// It reads one entry at a time and skips what a step has seen: it wants to know that something happened, not what.
+// It skips what a step has seen: it wants to know that something happened, not what. So it reads one entry at a time
+// while any may mean something.
 func (d *dispatcher) wake(ctx context.Context) {
 	var pos events.ID
 	select { // the first step says from where on
@@ -70,7 +74,11 @@ func (d *dispatcher) wake(ctx context.Context) {
 	case pos = <-d.seen:
 	}
 	for failures := 0; ctx.Err() == nil; {
-		entries, err := d.log.Follow(ctx, d.part, pos, 1, eventlog.MaxBlock)
+		n := 1
+		if d.quiet.Load() {
+			n = quietRead
+		}
+		entries, err := d.log.Follow(ctx, d.part, pos, n, eventlog.MaxBlock)
 		if err != nil {
 			d.failed(ctx, "wake", d.part, failures, err)
 			failures++
@@ -80,10 +88,12 @@ func (d *dispatcher) wake(ctx context.Context) {
 		if len(entries) == 0 {
 			continue
 		}
-		pos = entries[0].ID
-		if !d.stirs(entries[0].Data) {
+		stirring := slices.IndexFunc(entries, d.stirs)
+		if stirring < 0 {
+			pos = entries[len(entries)-1].ID
 			continue
 		}
+		pos = entries[stirring].ID
 		select {
 		case <-d.seen: // of a step that began before this event
 		default:
@@ -100,14 +110,15 @@ func (d *dispatcher) wake(ctx context.Context) {
 	}
 }
 
-// stirs reports whether an event can leave something to do. That a task became due or was completed leaves nothing, and
-// that one was started makes room for those that wait. An entry that is no event, without data, may mean anything.
-func (d *dispatcher) stirs(what events.Data) bool {
-	switch what.(type) {
-	case events.TaskDue, events.TaskCompleted:
+// stirs reports whether an entry can mean something to do. Where nothing waits, an attempt that became due, was started
+// or was completed means nothing. An entry that is no event may mean anything.
+func (d *dispatcher) stirs(e eventlog.Entry) bool {
+	if !d.quiet.Load() {
+		return true
+	}
+	switch e.Data.(type) {
+	case events.TaskDue, events.TaskStarted, events.TaskCompleted:
 		return false
-	case events.TaskStarted:
-		return !d.quiet.Load()
 	case events.TaskRequested, events.TaskFailed, events.TaskReleased, events.TaskCancelled, events.TaskRetryRequested,
 		events.QueuePaused, events.QueueResumed:
 	}
