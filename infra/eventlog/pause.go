@@ -4,6 +4,9 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/tasklog/tasklog/events"
 )
@@ -23,6 +26,21 @@ func (l *Log) Pause(ctx context.Context, queue, by string) (bool, error) {
 // Resume appends QueueResumed in every partition. It reports whether anything changed, and repeats itself as Pause does.
 func (l *Log) Resume(ctx context.Context, queue, by string) (bool, error) {
 	return l.setPaused(ctx, queue, events.QueueResumed{Label: events.Label{Queue: queue}, By: by})
+}
+
+// HasQueue reports whether a task was ever asked for in a queue, or the queue ever paused.
+func (l *Log) HasQueue(ctx context.Context, queue string) (bool, error) {
+	asked := make([]*redis.BoolCmd, len(l.parts))
+	_, err := l.conn.View.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, p := range l.parts {
+			asked[i] = pipe.SIsMember(ctx, p.Queues, queue)
+		}
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for queue %s: %w", queue, err)
+	}
+	return slices.ContainsFunc(asked, (*redis.BoolCmd).Val), nil
 }
 
 func (l *Log) setPaused(ctx context.Context, queue string, d events.Data) (changed bool, err error) {

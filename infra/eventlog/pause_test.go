@@ -48,7 +48,13 @@ func TestOtherQueuesDoNotPause(t *testing.T) {
 
 func TestAQueueThatNobodyUsedYetCanBePaused(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
+		if must(h.log.HasQueue(t.Context(), "q"))(h) {
+			t.Error("it was known before it was paused")
+		}
 		must(h.log.Pause(t.Context(), "q", "test"))(h)
+		if !must(h.log.HasQueue(t.Context(), "q"))(h) {
+			t.Error("it is not known after it was paused")
+		}
 		if !h.rdb.SIsMember(t.Context(), h.p.Queues, "q").Val() {
 			t.Error("the queue is not known")
 		}

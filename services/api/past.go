@@ -115,8 +115,11 @@ func (a *API) readPast(ctx context.Context, until events.ID, read func(context.C
 			return read(limited)
 		}()
 	}
-	if err == nil || eventlog.Unavailable(err) || !errors.Is(context.Cause(limited), errPastLimit) {
+	if err == nil || !errors.Is(context.Cause(limited), errPastLimit) {
 		return err
+	}
+	if _, away := a.log.Now(ctx); away != nil { // so the limit passed while Redis did not answer
+		return away
 	}
 	if waited {
 		p := newProblem(http.StatusServiceUnavailable, "past-busy", "The past is being read for another request",

@@ -56,17 +56,20 @@ func (*stuck) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (s *stuck) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() != "xrange" {
-			return next(ctx, cmd)
+		if cmd.Name() == "xrange" {
+			select {
+			case s.reading <- struct{}{}:
+			default:
+			}
+			<-s.released
 		}
 		select {
-		case s.reading <- struct{}{}:
+		case <-s.released:
+			if s.lost {
+				cmd.SetErr(os.ErrDeadlineExceeded)
+				return os.ErrDeadlineExceeded
+			}
 		default:
-		}
-		<-s.released
-		if s.lost {
-			cmd.SetErr(os.ErrDeadlineExceeded)
-			return os.ErrDeadlineExceeded
 		}
 		return next(ctx, cmd)
 	}

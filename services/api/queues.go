@@ -25,6 +25,11 @@ func (a *API) setPaused(c *gin.Context, paused bool, decide func(ctx context.Con
 		a.fail(c, err)
 		return
 	}
+	known, err := a.log.HasQueue(c.Request.Context(), queue) // before it is paused
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
 	changed, err := decide(c.Request.Context(), queue, by(c))
 	if err != nil {
 		a.fail(c, err)
@@ -34,5 +39,6 @@ func (a *API) setPaused(c *gin.Context, paused bool, decide func(ctx context.Con
 		Queue   string `json:"queue"`
 		Paused  bool   `json:"paused"`
 		Changed bool   `json:"changed"`
-	}{queue, paused, changed})
+		New     bool   `json:"new,omitempty"` // no task was ever asked for in it: is its name mistyped?
+	}{queue, paused, changed, !known})
 }

@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -155,7 +156,7 @@ func TestAnotherMethodIsRefusedWithThoseThereAre(t *testing.T) {
 func TestAQueueIsPausedAndResumed(t *testing.T) {
 	h := build(t, api.Config{}, 2)
 	for _, tt := range []struct{ path, want string }{
-		{"/api/queues/mail%2Feu/pause", `{"queue":"mail/eu","paused":true,"changed":true}`},
+		{"/api/queues/mail%2Feu/pause", `{"queue":"mail/eu","paused":true,"changed":true,"new":true}`},
 		{"/api/queues/mail%2Feu/pause", `{"queue":"mail/eu","paused":true,"changed":false}`},
 		{"/api/queues/mail%2Feu/resume", `{"queue":"mail/eu","paused":false,"changed":true}`},
 	} {
@@ -164,6 +165,41 @@ func TestAQueueIsPausedAndResumed(t *testing.T) {
 		}
 	}
 	isProblem(t, h.do(http.MethodPost, "/api/queues/%7Ba%7D/pause", ""), http.StatusUnprocessableEntity)
+}
+
+func TestAMistypedQueueIsCalledNewAndGoneFromListsWhenItIsResumed(t *testing.T) {
+	h := build(t, api.Config{}, 2)
+	h.project()
+	for _, queue := range []string{"a", "b", "c", "d"} { // each in one of the partitions
+		h.must(http.StatusAccepted, h.post(fmt.Sprintf(`{"taskName":"n","queue":%q}`, queue)))
+	}
+	listed := func() bool {
+		h.viewed()
+		now := h.must(http.StatusOK, h.get("/api/queues")).body
+		then := h.must(http.StatusOK, h.get("/api/queues?at="+h.later().String())).body
+		in := strings.Contains(now, `"mial"`)
+		if in != strings.Contains(then, `"mial"`) || !strings.Contains(now, `"queue":"d"`) {
+			t.Errorf("now %s, and as of now %s", now, then)
+		}
+		return in
+	}
+	for _, tt := range []struct {
+		path, want string
+		listed     bool
+	}{
+		{"a/pause", `{"queue":"a","paused":true,"changed":true}`, false},
+		{"d/pause", `{"queue":"d","paused":true,"changed":true}`, false},
+		{"mial/resume", `{"queue":"mial","paused":false,"changed":false,"new":true}`, false},
+		{"mial/pause", `{"queue":"mial","paused":true,"changed":true,"new":true}`, true},
+		{"mial/resume", `{"queue":"mial","paused":false,"changed":true}`, false},
+	} {
+		if r := h.must(http.StatusOK, h.do(http.MethodPost, "/api/queues/"+tt.path, "")); strings.TrimSpace(r.body) != tt.want {
+			t.Errorf("%s answers %s, want %s", tt.path, r.body, tt.want)
+		}
+		if got := listed(); got != tt.listed {
+			t.Errorf("after %s: it is listed: %t", tt.path, got)
+		}
+	}
 }
 
 func TestAnotherSiteCannotAct(t *testing.T) {

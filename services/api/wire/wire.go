@@ -162,10 +162,14 @@ type Queue struct {
 	Totals queues.Totals `json:"totals"` // of all that ever happened
 }
 
-// QueuesOf is every queue of a view, by name; never nil.
+// QueuesOf is every queue of a view that is paused or ever had a task, by name; never nil. A mistyped name that was
+// paused and resumed is in the view, because it is in the log, and nobody wants to see it again.
 func QueuesOf(view *queues.View) []Queue {
 	list := []Queue{}
 	for name, q := range view.All() {
+		if !q.Paused && len(q.Counts) == 0 && q.Totals == (queues.Totals{}) {
+			continue
+		}
 		list = append(list, Queue{Queue: name, Paused: q.Paused, Counts: q.Counts.Whole(), Totals: q.Totals})
 	}
 	return list
