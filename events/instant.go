@@ -44,6 +44,14 @@ func ParseInstant(s string, now time.Time) (ID, error) {
 	return id, nil
 }
 
+// FormatInstant is the inverse of ParseInstant: the entry that an id names, or else the time whose last ms it is.
+func FormatInstant(id ID) string {
+	if id.Seq == math.MaxUint64 {
+		return id.Time().Format("2006-01-02T15:04:05.000Z07:00")
+	}
+	return id.String()
+}
+
 // endOf returns the last id that the ms of a time can have.
 func endOf(t time.Time) ID { return ID{Ms: max(0, t.UnixMilli()), Seq: math.MaxUint64} }
 

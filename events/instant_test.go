@@ -47,6 +47,29 @@ func TestWhatIsNoInstantIsRefused(t *testing.T) {
 	}
 }
 
+func TestAnInstantIsWrittenAsItIsRead(t *testing.T) {
+	now := time.UnixMilli(1_764_000_000_123)
+	for s, want := range map[string]string{
+		"now":                       "2025-11-24T16:00:00.123Z",
+		"-1s":                       "2025-11-24T15:59:59.123Z",
+		"2025-11-24T17:00:00+01:00": "2025-11-24T16:00:00.000Z",
+		"0":                         "1970-01-01T00:00:00.000Z",
+		"0-0":                       "0-0",
+		"1764000000000-7":           "1764000000000-7",
+	} {
+		id, err := events.ParseInstant(s, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := events.FormatInstant(id); got != want {
+			t.Errorf("%s is written %s, want %s", s, got, want)
+		}
+		if again, err := events.ParseInstant(want, now); err != nil || again != id {
+			t.Errorf("%s is read as %s, %v; want %s", want, again, err, id)
+		}
+	}
+}
+
 func FuzzParseInstant(f *testing.F) {
 	f.Add("-7d")
 	f.Add("2025-11-24T16:00:00Z")

@@ -18,7 +18,7 @@ import (
 func (s *Store) Task(ctx context.Context, id string, until events.ID, deep bool) (events.Task, []eventlog.Entry, error) {
 	entries, err := s.life(ctx, id, until, deep)
 	if err != nil {
-		return events.Task{}, nil, fmt.Errorf("task %s at %s: %w", id, until, err)
+		return events.Task{}, nil, fmt.Errorf("task %s at %s: %w", id, events.FormatInstant(until), err)
 	}
 	var t events.Task
 	for i, e := range entries {
@@ -33,7 +33,7 @@ func (s *Store) Task(ctx context.Context, id string, until events.ID, deep bool)
 		t = next
 	}
 	if t.State == events.StateNone {
-		return t, nil, fmt.Errorf("task %s at %s: %w", id, until, eventlog.ErrNotFound)
+		return t, nil, fmt.Errorf("task %s at %s: %w", id, events.FormatInstant(until), eventlog.ErrNotFound)
 	}
 	return t, entries, nil
 }

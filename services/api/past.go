@@ -88,7 +88,7 @@ func (a *API) momentOf(c *gin.Context, at string) (*moment, error) {
 		return nil, wrong("at: " + err.Error())
 	}
 	if until.Ms > now.UnixMilli() {
-		return nil, wrong(fmt.Sprintf("at: %s lies in the future: Redis' clock says %s", wire.Instant(until), wire.Stamp(now.UnixMilli())))
+		return nil, wrong(fmt.Sprintf("at: %s lies in the future: Redis' clock says %s", events.FormatInstant(until), wire.Stamp(now.UnixMilli())))
 	}
 	return &moment{until, now}, nil
 }
@@ -130,7 +130,7 @@ func (a *API) readPast(ctx context.Context, until events.ID, read func(context.C
 	p := newProblem(http.StatusGatewayTimeout, "far-past", "That instant is far from a snapshot", fmt.Sprintf(
 		"reading the log from the nearest snapshot before it took longer than %s. `tasklog at %s` takes the time that it needs. "+
 			"A projector makes snapshots: more of them, from then on, with a smaller TASKLOG_SNAPSHOT_EVERY",
-		a.cfg.PastTimeout, wire.Instant(until)))
+		a.cfg.PastTimeout, events.FormatInstant(until)))
 	p.Field = "at"
 	return p
 }
@@ -152,7 +152,7 @@ type asOf struct {
 }
 
 func asOfEntry(until, newest events.ID) asOf {
-	w := asOf{At: wire.Instant(until)}
+	w := asOf{At: events.FormatInstant(until)}
 	if !newest.IsZero() {
 		w.AsOf = newest.String()
 	}

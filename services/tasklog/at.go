@@ -110,7 +110,7 @@ func (p *program) at(ctx context.Context, args []string, o atOptions) error {
 		At     string       `json:"at"`
 		AsOf   string       `json:"asOf,omitempty"` // entry of the newest event that is counted
 		Queues []wire.Queue `json:"queues"`
-	}{At: wire.Instant(until), Queues: wire.QueuesOf(&v.Queues)}
+	}{At: events.FormatInstant(until), Queues: wire.QueuesOf(&v.Queues)}
 	if !v.Last.IsZero() {
 		out.AsOf = v.Last.String()
 	}
@@ -159,7 +159,7 @@ func (p *program) covers(ctx context.Context, log *eventlog.Log, part eventlog.P
 // sayPast says as of when people see something, and reports whether there is anything to see.
 func sayPast(w io.Writer, v *asof.View, until events.ID) bool {
 	if v.Last.IsZero() {
-		say(w, "as of %s: nothing had happened", wire.Stamp(until.Ms))
+		say(w, "as of %s: nothing had happened", events.FormatInstant(until))
 		return false
 	}
 	say(w, "as of %s, after entry %s of %s\n", wire.Stamp(until.Ms), v.Last, wire.Stamp(v.Last.Ms))
@@ -204,7 +204,7 @@ func (p *program) tasksAt(v *asof.View, until events.ID, o atOptions) error {
 		At    string      `json:"at"`
 		Tasks []taskPlace `json:"tasks"`
 		More  int         `json:"more"` // that --limit left out
-	}{wire.Instant(until), placesOf(list[:len(list)-more]), more}
+	}{events.FormatInstant(until), placesOf(list[:len(list)-more]), more}
 	return p.print(out, func(w io.Writer) {
 		switch {
 		case !sayPast(w, v, until):

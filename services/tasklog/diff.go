@@ -11,7 +11,6 @@ import (
 	"github.com/tasklog/tasklog/infra/past"
 	"github.com/tasklog/tasklog/projections/asof"
 	"github.com/tasklog/tasklog/projections/queues"
-	"github.com/tasklog/tasklog/services/api/wire"
 )
 
 const diffHelp = `Show what changed between two instants: of each queue how many tasks were in which state, before and
@@ -80,7 +79,7 @@ func (p *program) diff(ctx context.Context, from, to, queue string, limit int) e
 		Queues []queueDiff `json:"queues"`
 		Tasks  []taskPlace `json:"tasks"` // that moved, and where they are after
 		More   int         `json:"more"`  // that --limit left out
-	}{wire.Instant(first), wire.Instant(second), diffQueues(before, after, queue), placesOf(moved[:len(moved)-more]), more}
+	}{events.FormatInstant(first), events.FormatInstant(second), diffQueues(before, after, queue), placesOf(moved[:len(moved)-more]), more}
 	return p.print(out, func(w io.Writer) {
 		say(w, "from %s to %s\n", out.From, out.To)
 		if len(out.Queues) == 0 {

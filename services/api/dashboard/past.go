@@ -20,4 +20,4 @@ type PastPage struct {
 func (PastPage) template() string { return "past" }
 
 // Instant is At as addresses name it.
-func (p PastPage) Instant() string { return wire.Instant(p.At) }
+func (p PastPage) Instant() string { return events.FormatInstant(p.At) }

@@ -6,7 +6,6 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/tasklog/tasklog/events"
@@ -19,14 +18,6 @@ func Stamp(ms int64) string {
 		return ""
 	}
 	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
-}
-
-// Instant writes an instant of the past: the entry that it names, or else the time whose last ms it is.
-func Instant(id events.ID) string {
-	if id.Seq == math.MaxUint64 {
-		return Stamp(id.Ms)
-	}
-	return id.String()
 }
 
 // Receipt is the answer to a request for a task. For a duplicate it tells of the first task.
