@@ -91,6 +91,18 @@ func TestAnIDIsWhatItPrintsAndIsOrdered(t *testing.T) {
 	}
 }
 
+func TestPrevIsTheGreatestLesserID(t *testing.T) {
+	for _, tt := range []struct{ id, want events.ID }{
+		{events.ID{Ms: 5, Seq: 3}, events.ID{Ms: 5, Seq: 2}},
+		{events.ID{Ms: 5}, events.ID{Ms: 4, Seq: events.MaxID.Seq}},
+		{events.ID{}, events.ID{}},
+	} {
+		if got := tt.id.Prev(); got != tt.want {
+			t.Errorf("%s: Prev is %s, want %s", tt.id, got, tt.want)
+		}
+	}
+}
+
 func TestValidateName(t *testing.T) {
 	for _, good := range []string{
 		"a", "send Email", "日本語", "a:b/c.d-e_f", "%d", "<script>", `"`, `\`, "🎉", "*", "a\u00a0b", strings.Repeat("x", events.MaxNameBytes),

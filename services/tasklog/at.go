@@ -50,11 +50,11 @@ func (p *program) atCmd() *cobra.Command {
 	return cmd
 }
 
-// ago is a relative instant, which looks like a flag.
-var ago = regexp.MustCompile(`^-([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h|d))+$`)
+// ago is a relative instant, or meant to be one, which looks like a flag.
+var ago = regexp.MustCompile(`^-[0-9]`)
 
 // instants makes arguments of relative instants, which cobra would take for flags: "-15m" becomes "now-15m". The
-// other commands get their arguments as they are.
+// other commands get their arguments as they are, and so does --limit its number.
 func instants(root *cobra.Command, args []string) []string {
 	cmd, _, err := root.Find(args)
 	if err != nil || cmd.Name() != "at" && cmd.Name() != "diff" {
@@ -62,7 +62,7 @@ func instants(root *cobra.Command, args []string) []string {
 	}
 	args = slices.Clone(args)
 	for i, a := range args {
-		if ago.MatchString(a) {
+		if ago.MatchString(a) && (i == 0 || args[i-1] != "--limit") {
 			args[i] = "now" + a
 		}
 	}
@@ -83,6 +83,8 @@ func (p *program) at(ctx context.Context, args []string, o atOptions) error {
 		return &usageError{fmt.Errorf("%q: %s takes no argument", args[2], what)}
 	case o.state != "" && !slices.Contains(events.States, events.State(o.state)):
 		return &usageError{fmt.Errorf("state %q: want one of %v", o.state, events.States)}
+	case what != "tasks" && (o.state != "" || o.queue != "" || o.name != ""):
+		return &usageError{fmt.Errorf("--state, --queue and --name choose among tasks: want \"tasklog at %s tasks\" with them", args[0])}
 	case o.limit < 1:
 		return &usageError{fmt.Errorf("limit: %d is not at least 1", o.limit)}
 	}
@@ -104,6 +106,7 @@ func (p *program) at(ctx context.Context, args []string, o atOptions) error {
 	}
 	p.warnPast(v)
 	if what == "tasks" {
+		p.warnQueue(v, o.queue)
 		return p.tasksAt(v, until, o)
 	}
 	out := struct {
@@ -144,6 +147,13 @@ func (p *program) warnPast(v *asof.View) {
 	}
 	if v.Missed > 0 {
 		p.warn(fmt.Errorf("%d entries were removed from the log: what they told is not counted", v.Missed))
+	}
+}
+
+// warnQueue says of a queue that somebody chose that nothing was known of it then.
+func (p *program) warnQueue(v *asof.View, queue string) {
+	if queue != "" && v.Queues.Get(queue) == nil {
+		p.warn(fmt.Errorf("queue %s: no task had been asked for in it by then", queue))
 	}
 }
 

@@ -66,6 +66,7 @@ func (p *program) diff(ctx context.Context, from, to, queue string, limit int) e
 		return err
 	}
 	p.warnPast(after)
+	p.warnQueue(after, queue)
 	var moved []asof.Place
 	for _, t := range after.Moves(before) {
 		if queue == "" || t.Queue == queue {

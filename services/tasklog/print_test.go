@@ -7,8 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/tasklog/tasklog/events"
 )
 
 func TestTextOfOthersCannotSpeakToTheTerminal(t *testing.T) {
@@ -27,18 +25,6 @@ func TestTextOfOthersCannotSpeakToTheTerminal(t *testing.T) {
 	}
 	if got := brief(strings.Repeat("ü", 5), 3); got != "üüü…" {
 		t.Errorf("brief = %s, want three characters and …", got)
-	}
-}
-
-func TestBeforeIsTheGreatestLesserID(t *testing.T) {
-	for _, tt := range []struct{ id, want events.ID }{
-		{events.ID{Ms: 5, Seq: 3}, events.ID{Ms: 5, Seq: 2}},
-		{events.ID{Ms: 5}, events.ID{Ms: 4, Seq: events.MaxID.Seq}},
-		{events.ID{}, events.ID{}},
-	} {
-		if got := before(tt.id); got != tt.want {
-			t.Errorf("before(%s) = %s, want %s", tt.id, got, tt.want)
-		}
 	}
 }
 

@@ -27,8 +27,9 @@ type tailOptions struct {
 const tailHelp = `Print events as they are appended, until Ctrl-C.
 
 Without --from it begins with the ten newest ones; with --task, with the first one of the task.
---from ID begins at that event; --from 0 at the beginning of the log. An id without its sequence
-is a time in milliseconds. An entry that is no event is named on the standard error.`
+--from INSTANT begins there: at an entry id, at a time such as 2026-11-25T14:03:07Z, so long ago such as
+-15m or -7d, or, with 0, at the beginning of the log. An entry that is no event is named on the standard
+error.`
 
 func (p *program) tailCmd() *cobra.Command {
 	var o tailOptions
@@ -37,7 +38,7 @@ func (p *program) tailCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.tail(cmd.Context(), o) },
 	})
 	flags := cmd.Flags()
-	flags.StringVar(&o.from, "from", "", "entry id to begin at")
+	flags.StringVar(&o.from, "from", "", "where to begin: an entry id, a time, or so long ago")
 	flags.StringVar(&o.task, "task", "", "only events of this task")
 	flags.StringSliceVar(&o.types, "type", nil, "only events of this type; several are separated by commas")
 	flags.BoolVar(&o.follow, "follow", true, "go on at the end of the log; --follow=false ends there")
@@ -48,13 +49,6 @@ func (p *program) tail(ctx context.Context, o tailOptions) error {
 	for _, t := range o.types {
 		if !slices.Contains(events.Types, events.Type(t)) {
 			return &usageError{fmt.Errorf("type %q: want one of %v", t, events.Types)}
-		}
-	}
-	var from events.ID
-	if o.from != "" {
-		var err error
-		if from, err = events.ParseID(o.from); err != nil {
-			return &usageError{err}
 		}
 	}
 	log, shut, err := p.open(ctx)
@@ -70,6 +64,15 @@ func (p *program) tail(ctx context.Context, o tailOptions) error {
 	defer shut()
 	defer context.AfterFunc(ctx, shut)()
 
+	var from events.ID
+	if o.from != "" {
+		if from, err = instant(ctx, log, o.from); err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
+		if from.Seq == events.MaxID.Seq {
+			from.Seq = 0 // with all of that ms
+		}
+	}
 	t := &tailer{program: p, log: log, opts: o, out: make(chan []eventlog.Entry)}
 	for _, part := range parts {
 		after, err := t.begin(ctx, part, from)
@@ -114,31 +117,20 @@ const (
 // begin returns the id after which a partition is read.
 func (t *tailer) begin(ctx context.Context, p eventlog.Partition, from events.ID) (events.ID, error) {
 	if t.opts.from != "" {
-		return before(from), nil
+		return from.Prev(), nil
 	}
 	if t.opts.task != "" {
 		task, err := t.log.Task(ctx, t.opts.task)
 		if err != nil || len(task.Events) == 0 {
-			return events.ID{}, err
+			return events.ID{}, lost(err, t.opts.task)
 		}
-		return before(task.Events[0]), nil
+		return task.Events[0].Prev(), nil
 	}
 	newest, err := t.log.RangeBack(ctx, p, events.MaxID, tailNewest)
 	if err != nil || len(newest) == 0 {
 		return events.ID{}, err
 	}
-	return before(newest[len(newest)-1].ID), nil
-}
-
-// before is the greatest id less than id.
-func before(id events.ID) events.ID {
-	switch {
-	case id.Seq > 0:
-		id.Seq--
-	case id.Ms > 0:
-		id = events.ID{Ms: id.Ms - 1, Seq: events.MaxID.Seq}
-	}
-	return id
+	return newest[len(newest)-1].ID.Prev(), nil
 }
 
 // backlog prints what is there, in the order of ids over all partitions.

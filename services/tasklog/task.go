@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -26,11 +27,11 @@ func (p *program) task(ctx context.Context, id string) error {
 	}
 	defer shut()
 	if events.ValidateName("id", id) != nil {
-		return fmt.Errorf("task %s: %w", id, eventlog.ErrNotFound) // no task can have it: it must not become a key
+		return fmt.Errorf("task %q: %w", id, eventlog.ErrNotFound) // no task can have it: it must not become a key
 	}
 	t, err := log.Task(ctx, id)
 	if err != nil {
-		return err
+		return lost(err, id)
 	}
 	entries, err := log.History(ctx, t)
 	if err != nil {
@@ -49,6 +50,14 @@ func (p *program) task(ctx context.Context, id string) error {
 		return err
 	}
 	return p.print(d, func(w io.Writer) { sayTask(w, d, history) })
+}
+
+// lost says of a task without a row, which a finished one may have lost, where else to look for it.
+func lost(err error, id string) error {
+	if errors.Is(err, eventlog.ErrNotFound) {
+		return fmt.Errorf("%w, or not any more: \"tasklog at now task %s\" looks for it in all of the log", err, id)
+	}
+	return err
 }
 
 // warn tells of something that was passed over.
