@@ -32,6 +32,11 @@ func Decode(data []byte, into any) (err error) {
 		}
 		return errors.New("has more than one document: nothing behind --- or ... would be read")
 	}
+	return Placed(err)
+}
+
+// Placed is an error of the decoder, as a value's UnmarshalYAML gets it, in the form of those of Decode.
+func Placed(err error) error {
 	said := strings.TrimSpace(yaml.FormatError(err, false, false))
 	return errors.New(place.ReplaceAllString(said, "line $1, column $2: "))
 }

@@ -56,10 +56,20 @@ type entry struct {
 	Headers map[string]string `yaml:"headers"`
 	Timeout string            `yaml:"timeout"`
 	Secret  *string           `yaml:"secret"`
+
+	unread error // why it is not the YAML that is wanted
 }
 
-// Parse reads targets from YAML. env gives environment variables. The error is one of YAML, which
-// says line, column and key, or an *events.FieldError such as "targets.img.*.url: has no host".
+// UnmarshalYAML keeps what is wrong with one entry from hiding what is wrong with others.
+func (e *entry) UnmarshalYAML(decode func(any) error) error {
+	type plain entry
+	e.unread = decode((*plain)(e))
+	return nil
+}
+
+// Parse reads targets from YAML. env gives environment variables. The error tells all that is wrong, a line
+// each: what of it is no YAML that is wanted with line and column, the rest as *events.FieldError, such as
+// "targets.img.*.url: has no host".
 func Parse(data []byte, env func(string) (string, bool)) (*Set, error) {
 	var f file
 	if err := yamlfile.Decode(data, &f); err != nil {
@@ -68,70 +78,78 @@ func Parse(data []byte, env func(string) (string, bool)) (*Set, error) {
 	if len(f.Targets) == 0 {
 		return nil, &events.FieldError{Field: "targets", Reason: "there is none; want " + wanted}
 	}
+	var wrong []error
 	allow, err := webhook.ParseAllow(f.Allow)
+	reachable := allow.CheckHost
 	if err != nil {
-		return nil, &events.FieldError{Field: "allow", Reason: err.Error()}
+		wrong = append(wrong, &events.FieldError{Field: "allow", Reason: err.Error()})
+		reachable = func(string) error { return nil } // who knows
 	}
 	s := &Set{client: webhook.NewClient(MaxAnswer, allow)}
 	for _, name := range slices.Sorted(maps.Keys(f.Targets)) {
-		t, err := f.Targets[name].target(name, env, allow)
-		if err != nil {
-			return nil, err
-		}
+		t, err := f.Targets[name].target(name, env, reachable)
+		wrong = append(wrong, err)
 		t.client = s.client
 		s.targets = append(s.targets, t)
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
-// target checks an entry.
-func (e entry) target(name string, env func(string) (string, bool), allow webhook.Allow) (*Target, error) {
+// target makes a target of an entry. The error tells all that is wrong with it.
+func (e entry) target(name string, env func(string) (string, bool), reachable func(host string) error) (*Target, error) {
 	at := "targets." + name
-	if err := events.ValidateName(at, name); err != nil {
-		return nil, err
-	}
-	wrong := func(key, reason string) (*Target, error) {
-		return nil, &events.FieldError{Field: at + "." + key, Reason: reason}
-	}
 	t := &Target{name: name, header: http.Header{}, timeout: defaultTimeout}
+	if e.unread != nil {
+		return t, fmt.Errorf("%s: %w", at, yamlfile.Placed(e.unread))
+	}
+	wrong := []error{events.ValidateName(at, name)}
+	check := func(key string, err error) {
+		if err != nil {
+			wrong = append(wrong, &events.FieldError{Field: at + "." + key, Reason: err.Error()})
+		}
+	}
 	var err error
-	if t.url, err = expand(e.URL, env); err != nil {
-		return wrong("url", err.Error())
-	}
-	u, err := webhook.ParseURL(t.url)
+	t.url, err = expand(e.URL, env)
 	if err == nil {
-		err = allow.CheckHost(u.Hostname())
+		err = checkURL(t.url, reachable)
 	}
-	if err != nil {
-		return wrong("url", err.Error())
-	}
-	for k, v := range e.Headers {
-		v, err := expand(v, env)
+	check("url", err)
+	for _, k := range slices.Sorted(maps.Keys(e.Headers)) {
+		canonical := http.CanonicalHeaderKey(k)
+		v, err := expand(e.Headers[k], env)
 		if err == nil {
 			err = checkHeader(k, v)
 		}
-		if err != nil {
-			return wrong("headers."+k, err.Error())
+		if err == nil && t.header.Get(canonical) != "" {
+			err = errors.New("is there twice")
 		}
-		if k = http.CanonicalHeaderKey(k); t.header.Get(k) != "" {
-			return wrong("headers."+k, "is there twice")
-		}
-		t.header.Set(k, v)
+		check("headers."+k, err)
+		t.header.Set(canonical, v)
 	}
 	if e.Timeout != "" {
 		if t.timeout, err = time.ParseDuration(e.Timeout); err != nil || t.timeout <= 0 {
-			return wrong("timeout", fmt.Sprintf("%q is no time to wait; want one such as 30s", e.Timeout))
+			check("timeout", fmt.Errorf("%q is no time to wait; want one such as 30s", e.Timeout))
 		}
 	}
 	if e.Secret != nil {
-		if t.secret, err = expand(*e.Secret, env); err != nil {
-			return wrong("secret", err.Error())
+		t.secret, err = expand(*e.Secret, env)
+		if err == nil && t.secret == "" {
+			err = errors.New("is empty")
 		}
-		if t.secret == "" {
-			return wrong("secret", "is empty")
-		}
+		check("secret", err)
 	}
-	return t, nil
+	return t, errors.Join(wrong...)
+}
+
+func checkURL(at string, reachable func(host string) error) error {
+	u, err := webhook.ParseURL(at)
+	if err != nil {
+		return err
+	}
+	return reachable(u.Hostname())
 }
 
 // variable matches ${NAME}, and $${ before it.

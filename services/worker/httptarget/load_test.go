@@ -85,7 +85,7 @@ func TestFilesWithMistakesAreRefusedAndTheMistakeIsNamed(t *testing.T) {
 		{"targets: {a: {url: 'http://x', headers: {'X Y': z}}}", "targets.a.headers.X Y: is not the name of a header"},
 		{"targets: {a: {url: 'http://x', headers: {tasklog-attempt: 1}}}", "targets.a.headers.tasklog-attempt: is set by the worker"},
 		{"targets: {a: {url: 'http://x', headers: {traceparent: 1}}}", "is set by the worker"},
-		{"targets: {a: {url: 'http://x', headers: {x-a: 1, X-A: 2}}}", "targets.a.headers.X-A: is there twice"},
+		{"targets: {a: {url: 'http://x', headers: {x-a: 1, X-A: 2}}}", "targets.a.headers.x-a: is there twice"},
 		{"allow: [here]\ntargets: {a: {url: 'http://x'}}", `allow: "here" is neither a network`},
 		{"targets: {a: {url: 'http://127.0.0.1:80/'}}", "targets.a.url: forbidden address: 127.0.0.1 is not of the public internet"},
 		{"targets: {a: {url: 'http://LocalHost./'}}", "targets.a.url: forbidden address: 127.0.0.1"},
@@ -100,6 +100,53 @@ func TestFilesWithMistakesAreRefusedAndTheMistakeIsNamed(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "secret@") {
 			t.Errorf("the error repeats a password: %v", err)
 		}
+	}
+}
+
+func TestAllMistakesOfAFileAreToldAtOnce(t *testing.T) {
+	_, err := httptarget.Parse([]byte(`
+allow: [here]
+targets:
+  both:
+    url: ftp://x
+    headers: {B: "${NOT_SET}", A: "${EVIL}", C: fine}
+    timeout: 30
+    secret: ""
+  good:
+    url: http://10.0.0.1/
+  list: [http://x]
+  typo:
+    uri: http://x
+  'wr{ong':
+    url: http://x
+`), env)
+	want := `allow: "here" is neither a network such as 10.0.0.0/8 nor an address
+targets.both.url: scheme "ftp" is neither http nor https
+targets.both.headers.A: has a control character in its value
+targets.both.headers.B: the environment variable NOT_SET is not set
+targets.both.timeout: "30" is no time to wait; want one such as 30s
+targets.both.secret: is empty
+targets.list: line 11, column 9: sequence was used where mapping is expected
+targets.typo: line 13, column 5: unknown field "uri"
+targets.wr{ong: character '{' is not allowed: no braces, no control characters`
+	if err == nil || err.Error() != want {
+		t.Errorf("Parse = %v\nwant\n%s", err, want)
+	}
+}
+
+func TestTargetsMayShareWhatTheyHaveInCommon(t *testing.T) {
+	set, err := httptarget.Parse([]byte(`
+targets:
+  a: &usual
+    url: http://x/a
+    headers: &token {X: y}
+  b:
+    url: http://x/b
+    headers: *token
+  c: *usual
+`), env)
+	if err != nil || len(set.Targets()) != 3 {
+		t.Errorf("Parse = %v, %v, want three targets", set, err)
 	}
 }
 
