@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,6 +63,29 @@ func ExampleWorker_HandlePattern() {
 	}
 	w.HandlePattern("img.*", func(_ context.Context, t worker.Task[json.RawMessage]) (any, error) {
 		return map[string]any{"bytes": len(t.Payload), "what": t.Name}, nil
+	})
+}
+
+// What must not be called too often gets a queue of its own, and a worker that runs few at once.
+func ExampleConfig() {
+	w, err := worker.Connect(context.Background(), "redis://127.0.0.1:6379/0", worker.Config{Queues: []string{"sms"}, Concurrency: 2})
+	if err != nil {
+		log.Fatal(err)
+	}
+	worker.Handle(w, "sendSMS", func(ctx context.Context, t worker.Task[json.RawMessage]) (any, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://sms.example.com/send", bytes.NewReader(t.Payload))
+		if err != nil {
+			return nil, worker.NonRetryable(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = resp.Body.Close() }() // it was only looked at
+		if resp.StatusCode == http.StatusTooManyRequests {
+			return nil, worker.RetryAfter(errors.New(resp.Status), time.Minute)
+		}
+		return resp.Status, nil
 	})
 }
 
