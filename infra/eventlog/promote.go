@@ -18,7 +18,7 @@ var promoteScript = newScript(promoteSource)
 
 // MaxItems is how many tasks one script call handles at the most, so that no call holds Redis for
 // more than a few milliseconds.
-const MaxItems = 200
+const MaxItems = 128
 
 // Promotion is a delayed task that may take its place among the waiting ones.
 type Promotion struct {

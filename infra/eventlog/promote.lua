@@ -7,14 +7,18 @@
 --
 -- Repeatable: a task that is no longer in delayed, or not due by Redis' clock, is left alone.
 local now = clock()
-local moved = 0
-for i = 2, #ARGV, 3 do
-  local dueAt = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  if dueAt and tonumber(dueAt) <= now then
-    redis.call('ZADD', KEYS[2], ARGV[i + 1], place(ARGV[i + 2], ARGV[i]))
-    redis.call('ZREM', KEYS[1], ARGV[i])
-    moved = moved + 1
+local tasks = {}
+for i = 2, #ARGV, 3 do tasks[#tasks + 1] = ARGV[i] end
+local dueAt = redis.call('ZMSCORE', KEYS[1], unpack(tasks))
+local places, moved = {}, {}
+for n, task in ipairs(tasks) do
+  if dueAt[n] and tonumber(dueAt[n]) <= now then
+    add(places, ARGV[3 * n], place(ARGV[3 * n + 1], task))
+    add(moved, task)
   end
 end
-if moved > 0 then redis.call('SADD', KEYS[3], ARGV[1]) end
-return moved
+if #moved == 0 then return 0 end
+redis.call('ZADD', KEYS[2], unpack(places))
+redis.call('ZREM', KEYS[1], unpack(moved))
+redis.call('SADD', KEYS[3], ARGV[1])
+return #moved
