@@ -184,9 +184,9 @@ func sayOutcome(w io.Writer, o enqueued) {
 	case o.State == events.StateCompleted && o.Result != nil:
 		say(w, "%s is completed: %s", clean(o.TaskID), clean(string(o.Result)))
 	case o.State == events.StateFailed:
-		say(w, "%s is failed in attempt %d (%s): %s", clean(o.TaskID), o.Attempt, o.Reason, clean(o.Error))
+		say(w, "%s is failed in attempt %d (%s): %s", clean(o.TaskID), o.Attempt, o.Reason, lines(o.Error))
 	case o.Error != "":
-		say(w, "%s is %s: %s", clean(o.TaskID), o.State, clean(o.Error))
+		say(w, "%s is %s: %s", clean(o.TaskID), o.State, lines(o.Error))
 	default:
 		say(w, "%s is %s", clean(o.TaskID), o.State)
 	}

@@ -57,10 +57,25 @@ func clean(s string) string {
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
 
-// brief is clean, and cut to about n characters.
-func brief(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		s = string(r[:n]) + "…"
+// lines is clean for text that may have several lines, as a panic with its stack has: all but the first are
+// indented, so that none passes for one of ours.
+func lines(s string) string {
+	list := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	for i, line := range list {
+		text := strings.TrimLeft(line, "\t")
+		if list[i] = clean(text); i > 0 && text != "" {
+			list[i] = strings.Repeat("    ", 1+len(line)-len(text)) + list[i]
+		}
 	}
-	return clean(s)
+	return strings.Join(list, "\n")
+}
+
+// brief is clean, and cut to about n characters.
+func brief(s string, n int) string { return clean(cut(s, n)) }
+
+func cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n]) + "…"
+	}
+	return s
 }

@@ -28,6 +28,20 @@ func TestTextOfOthersCannotSpeakToTheTerminal(t *testing.T) {
 	}
 }
 
+func TestTextOfSeveralLinesIsIndentedSoThatNoneOfThemPassesForOurs(t *testing.T) {
+	for in, want := range map[string]string{
+		"one":                           "one",
+		"one\n":                         "one",
+		"":                              "",
+		"a \x1b[2J\nb\tc\r\n\td":        "a \\x1b[2J\n    b\\tc\\r\n        d",
+		"boom\n\nmain.f()\n\t/f.go:1\n": "boom\n\n    main.f()\n        /f.go:1",
+	} {
+		if got := lines(in); got != want {
+			t.Errorf("lines(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
 // Every variable that a flag stands for is in the table, and every line of the table says what it means.
 func TestEverySettingIsInTheTable(t *testing.T) {
 	root := newRoot(&program{settings: settings{}})

@@ -81,7 +81,7 @@ func sayTask(w io.Writer, d wire.Detail, history []events.Event) {
 		{"payload", brief(string(d.Payload), maxShown)},
 		{"result", brief(string(d.Result), maxShown)},
 		{"reason", string(d.Reason)},
-		{"error", brief(d.Error, maxShown)},
+		{"error", lines(cut(d.Error, maxShown))},
 	}
 	for _, row := range rows {
 		if row[1] != "" {
