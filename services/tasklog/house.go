@@ -106,6 +106,9 @@ func (p *program) serve(ctx context.Context, build func(h *house) (service, erro
 }
 
 func (p *program) newHouse() (*house, error) {
+	if err := p.settings.check(); err != nil {
+		return nil, err
+	}
 	cfg, err := load[telemetry.LogConfig](p.settings)
 	if err != nil {
 		return nil, err

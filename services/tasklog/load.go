@@ -49,6 +49,26 @@ func (s settings) fill(config reflect.Value) error {
 	return errors.Join(wrong...)
 }
 
+// check reads every setting that was given, whoever it is for: so a service tells of a wrong one before it
+// waits for its Redis.
+func (s settings) check() error {
+	var wrong []error
+	known := map[string]bool{} // several Configs may have one
+	for _, c := range configs() {
+		for field, v := range fields(reflect.ValueOf(c)) {
+			name := field.Tag.Get("env")
+			if g := s[name]; g.value != "" && !known[name] {
+				wrong = append(wrong, g.into(reflect.New(v.Type()).Elem(), field.Tag))
+			}
+			known[name] = true
+		}
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
 // into sets the field that was given. To a Config Go's zero means the default, but whoever writes 0 means 0:
 // the tag zero has the value by which the field says so, and where there is none a 0 is refused.
 func (g given) into(v reflect.Value, tag reflect.StructTag) error {

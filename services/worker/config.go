@@ -48,13 +48,10 @@ type Config struct {
 	Metrics prometheus.Registerer
 }
 
-// DefaultConfig returns what the zero Config means.
+// DefaultConfig returns what the zero Config means, but for the ID, which each worker gets from New.
 func DefaultConfig() Config { return Config{}.withDefaults() }
 
 func (c Config) withDefaults() Config {
-	if c.ID == "" {
-		c.ID = defaultID()
-	}
 	if c.Concurrency == 0 {
 		c.Concurrency = 64
 	}

@@ -60,6 +60,9 @@ func Connect(ctx context.Context, url string, cfg Config) (*Worker, error) {
 // returns an *events.FieldError for a setting that is wrong.
 func New(log *eventlog.Log, cfg Config, logger *slog.Logger) (*Worker, error) {
 	cfg = cfg.withDefaults()
+	if cfg.ID == "" {
+		cfg.ID = defaultID()
+	}
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
