@@ -39,6 +39,9 @@ func (p *program) copyCmd() *cobra.Command {
 	cmd := p.withJSON(&cobra.Command{
 		Use: "copy", Short: "Copy the log elsewhere, or move it", Long: copyHelp, Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noZero(cmd.Flags(), "partitions"); err != nil {
+				return err
+			}
 			if o.reopen {
 				return p.reopen(cmd.Context(), o)
 			}

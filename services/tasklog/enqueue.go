@@ -76,9 +76,8 @@ func (p *program) enqueueCmd() *cobra.Command {
 					return &events.FieldError{Field: "run-at", Reason: "want a time such as 2026-01-31T08:30:00Z (RFC 3339)"}
 				}
 			}
-			// Zero means the default to the client; who writes 0 means 0.
-			if cmd.Flags().Changed("max-attempts") && t.MaxAttempts == 0 {
-				return &events.FieldError{Field: "max-attempts", Reason: "0 allows none"}
+			if err := noZero(cmd.Flags(), "max-attempts", "timeout"); err != nil {
+				return err
 			}
 			return p.enqueue(cmd.Context(), t, wait)
 		},

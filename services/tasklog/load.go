@@ -123,7 +123,7 @@ func example(variable string, v reflect.Value) string {
 		}
 	}
 	if _, ok := v.Interface().(time.Duration); ok {
-		return "30s"
+		return "1h"
 	}
-	return "1000"
+	return "1"
 }

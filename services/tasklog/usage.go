@@ -52,6 +52,16 @@ func flagError(cmd *cobra.Command, err error) error {
 	return err
 }
 
+// noZero refuses a 0 that was given to flags to which zero means that they were left out.
+func noZero(flags *pflag.FlagSet, names ...string) error {
+	for _, name := range names {
+		if f := flags.Lookup(name); f.Changed && (f.Value.String() == "0" || f.Value.String() == "0s") {
+			return &usageError{fmt.Errorf("--%s: %q is too little; want more, or leave it out", name, f.Value)}
+		}
+	}
+	return nil
+}
+
 // meaning is what --help says of the value of a flag.
 func meaning(f *pflag.Flag) string {
 	if f.Value.Type() == "bool" {

@@ -31,7 +31,12 @@ func (p *program) viewsCmd() *cobra.Command {
 	var version int
 	remove := p.withJSON(&cobra.Command{
 		Use: "remove NAME", Short: "Remove a view of your own that no program keeps", Args: wants(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error { return p.removeView(cmd.Context(), args[0], version) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := noZero(cmd.Flags(), "version"); err != nil {
+				return err
+			}
+			return p.removeView(cmd.Context(), args[0], version)
+		},
 	})
 	remove.Flags().IntVar(&version, "version", 0, "remove only this version, which was begun and will not be finished")
 	cmd.AddCommand(remove)
