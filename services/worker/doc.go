@@ -31,10 +31,10 @@
 //
 // # Failure
 //
-// Redis not there yet: Connect waits for it. Redis away: handlers run on, and what they return is kept and recorded when Redis is back. This
-// process killed: the scheduler finds the ended leases, and entries that it had taken but not
-// started are claimed by another worker. A handler that hangs cannot be killed: its context ends,
-// its slot stays taken.
+// Redis not there yet: Connect waits for it. Redis away: handlers run on, and what they return is kept
+// and recorded when Redis is back. This process killed: the scheduler finds the ended leases, and entries
+// that it had taken but not started are claimed by another worker. A handler that hangs cannot be killed:
+// its context ends, its slot stays taken.
 //
 // The Redis client under this package, github.com/redis/go-redis/v9, says on the standard error of the
 // process what befalls its connections. Where that is to go a program says with redis.SetLogger; with
