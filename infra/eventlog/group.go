@@ -18,6 +18,10 @@ const (
 	maxGroupBytes = 64 << 10
 )
 
+// overlap is how many items must wait for a second call to begin while one is under way: then Redis decides for some
+// while others are heard and asked for.
+const overlap = 16
+
 // groups are those of one script, by what their items share. A group is there as long as somebody asks.
 type groups struct {
 	mu  sync.Mutex
@@ -25,8 +29,8 @@ type groups struct {
 }
 
 // A group takes one decision for all who ask at the same moment. What is asked while a call is under
-// way goes with the next one; so there is nothing to wait for when little is going on, and the more
-// is going on the less each item costs.
+// way goes with the next one, which begins when that has ended, or when there is enough for it; so there is
+// nothing to wait for when little is going on, and the more is going on the less each item costs.
 //
 // The script gets the shared keys, then the items' first keys, then their second ones; the shared
 // arguments, then those of one item after the other. It answers with a string of lines for each item.
@@ -36,7 +40,11 @@ type group struct {
 	keys   []string
 	args   []any
 
-	waiting []*item // under the mutex of groups
+	ordered bool // one call at a time: what was asked first is decided first
+
+	// Under the mutex of groups.
+	waiting []*item
+	running int // goroutines in run
 }
 
 // item is what one caller asks for.
@@ -72,9 +80,12 @@ func (g *groups) put(name string, create func() *group, items ...*item) {
 	if to == nil {
 		to = create()
 		g.all[name] = to
-		go g.run(name, to)
 	}
 	to.waiting = append(to.waiting, items...)
+	if to.running == 0 || to.running == 1 && !to.ordered && len(to.waiting) >= overlap {
+		to.running++
+		go g.run(name, to)
+	}
 }
 
 // wait returns the answer to an item that was asked for, or why ctx ended before there was one.
@@ -128,7 +139,9 @@ func (g *groups) next(name string, of *group, last error) (batch []*item) {
 		of.waiting = of.waiting[1:]
 	}
 	if len(batch) == 0 {
-		delete(g.all, name)
+		if of.running--; of.running == 0 {
+			delete(g.all, name)
+		}
 	}
 	return batch
 }

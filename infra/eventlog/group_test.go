@@ -65,6 +65,42 @@ func TestWhatIsAskedWhileACallIsUnderWaySharesTheNextOne(t *testing.T) {
 	}
 }
 
+func TestASecondCallBeginsWhileOneIsUnderWayWhenManyWait(t *testing.T) {
+	server := testredis.Start(t)
+	h := newHand(t, open(t, server.URL(), 1))
+	h.requested("first") // so that Redis knows the script
+	rdb := server.Client()
+	if err := rdb.Do(t.Context(), "CLIENT", "PAUSE", "20000", "WRITE").Err(); err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan []error)
+	go func() {
+		errs <- together(t.Context(), h.log, 100, func(i int) eventlog.Request { return want(fmt.Sprint("t", i)) })
+	}()
+	held := func() int { // calls that wait for the end of the pause
+		_, after, _ := strings.Cut(rdb.Info(t.Context(), "clients").Val(), "blocked_clients:")
+		n, _ := strconv.Atoi(strings.TrimSpace(after[:max(0, strings.IndexByte(after, '\r'))]))
+		return n
+	}
+	tick := time.Tick(time.Millisecond)
+	for began := time.Now(); held() < 2; <-tick {
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("%d calls are under way", held())
+		}
+	}
+	if err := rdb.Do(t.Context(), "CLIENT", "UNPAUSE").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for i, err := range <-errs {
+		if err != nil {
+			t.Errorf("task %d: %v", i, err)
+		}
+	}
+	if got := len(h.waiting("q")); got != 101 {
+		t.Errorf("%d tasks wait", got)
+	}
+}
+
 func TestLargeItemsDoNotShareACall(t *testing.T) {
 	server := testredis.Start(t)
 	log := open(t, server.URL(), 1)
@@ -177,7 +213,8 @@ func TestWhoHasGoneIsNotAskedFor(t *testing.T) {
 	hasty, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer stop()
 	<-time.After(20 * time.Millisecond) // let the first be under way
-	for _, err := range together(hasty, h.log, 20, func(i int) eventlog.Request { return want(fmt.Sprint("t", i)) }) {
+	const few = 10                      // for which no second call begins
+	for _, err := range together(hasty, h.log, few, func(i int) eventlog.Request { return want(fmt.Sprint("t", i)) }) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}

@@ -62,8 +62,14 @@ func (l *Log) RequestMany(ctx context.Context, rs []Request) []Requested {
 		if len(asked[n]) == 0 {
 			continue
 		}
-		l.requests.put(p.base, func() *group {
-			return &group{log: l, script: requestScript, args: []any{p.Signals}, keys: []string{p.Events, p.Delayed, p.Ready, p.Queues}}
+		name, ordered := p.base, len(asked[n]) > 1
+		if ordered {
+			name += " ordered"
+		}
+		l.requests.put(name, func() *group {
+			return &group{
+				log: l, script: requestScript, args: []any{p.Signals}, keys: []string{p.Events, p.Delayed, p.Ready, p.Queues}, ordered: ordered,
+			}
 		}, asked[n]...)
 	}
 	answers := make([]Requested, len(rs))
