@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/tasklog/tasklog/infra/pause"
@@ -19,6 +20,8 @@ func Await(ctx context.Context, try func() error, waiting func(error)) error {
 			return nil
 		case ctx.Err() != nil && why != nil: // err may tell no more than that
 			return why
+		case answered(err, "MOVED ", "ASK "): // a client of one node follows no redirection, however long it waits
+			return fmt.Errorf("%w: this is a node of a Redis Cluster: say so with ?cluster=true in the URL", err)
 		case ctx.Err() != nil || !Unavailable(err):
 			return err
 		}

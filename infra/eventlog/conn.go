@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +85,15 @@ func (c *Conn) Close() error {
 	return nil
 }
 
+// Refuses reports whether an error is the answer of a Redis that takes no writes now: it is full, a replica, or cannot
+// save. Nothing was appended. It counts as Unavailable.
+func Refuses(err error) bool {
+	if errors.Is(err, ErrFull) {
+		return true
+	}
+	return answered(err, "OOM", "MISCONF", "READONLY", "NOREPLICAS")
+}
+
 // Unavailable reports whether an error says that Redis cannot be reached or cannot write now.
 // What was asked may have happened, and may be asked again.
 func Unavailable(err error) bool {
@@ -91,24 +101,25 @@ func Unavailable(err error) bool {
 		return false
 	}
 	var netErr net.Error
-	if errors.Is(err, ErrFull) || errors.Is(err, ErrRebuilding) {
+	if errors.Is(err, ErrRebuilding) {
 		return true
 	}
 	if errors.As(err, &netErr) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed) {
 		return true
 	}
+	return Refuses(err) || answered(err, "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED ", "ASK ", "BUSY ",
+		"ERR max number of clients", "UNBLOCKED")
+}
+
+// answered reports whether an error is an answer of Redis that begins with one of these, there or in what a script
+// tells of it.
+func answered(err error, prefixes ...string) bool {
 	var reply redis.Error
 	if !errors.As(err, &reply) {
 		return false
 	}
-	for _, prefix := range []string{
-		"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED ", "ASK ", "BUSY ", "OOM", "MISCONF",
-		"NOREPLICAS", "ERR max number of clients", "UNBLOCKED",
-	} {
-		if strings.HasPrefix(reply.Error(), prefix) || strings.Contains(reply.Error(), "-"+prefix) {
-			return true
-		}
-	}
-	return strings.Contains(reply.Error(), "OOM command not allowed")
+	return slices.ContainsFunc(prefixes, func(prefix string) bool {
+		return strings.HasPrefix(reply.Error(), prefix) || strings.Contains(reply.Error(), "-"+prefix)
+	}) || slices.Contains(prefixes, "OOM") && strings.Contains(reply.Error(), "OOM command not allowed")
 }

@@ -12,11 +12,19 @@
 --       | error, why
 --
 -- Repeatable: an active row with this attempt and this token answers as at the first time, and its
--- lease ends when the answer says; a mutex that has this token is ours already.
+-- lease and its mutex end when the answer says; a mutex that has this token is ours already.
 local tasks = (#ARGV - 3) / 4
 local now = clock()
 local expiry = int(now + ARGV[1])
 local leases, settled = {}, {}
+
+-- hold takes a mutex for so long. It reports whether it has the token.
+local function hold(lock, token)
+  if redis.call('SET', lock, token, 'NX', 'PX', ARGV[1]) then return true end
+  if redis.call('GET', lock) ~= token then return false end
+  redis.call('PEXPIRE', lock, ARGV[1])
+  return true
+end
 
 local function start(row, lock, task, number, token, entry)
   local r = redis.call('HMGET', row, 'state', 'attempt', 'token', 'dueAt', 'label', 'uncounted',
@@ -25,10 +33,11 @@ local function start(row, lock, task, number, token, entry)
   local id
   if r[1] == 'active' and tonumber(r[2]) == attempt and r[3] == token then
     id = newest(row)
+    pcall(hold, lock, token) -- the attempt goes on without it, too, where Redis has no room
   elseif r[1] ~= 'due' or (r[2] or 0) + 1 ~= attempt then
     add(settled, entry)
     return 'stale\n' .. (r[1] or '') .. '\n' .. (r[2] or '0')
-  elseif not redis.call('SET', lock, token, 'NX', 'PX', ARGV[1]) and redis.call('GET', lock) ~= token then
+  elseif not hold(lock, token) then
     return 'locked'
   else
     id = append(KEYS[1], 'TaskStarted', task, '{' .. r[5] .. ',"attempt":' .. number .. ',' .. ARGV[3] ..

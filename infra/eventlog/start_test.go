@@ -48,6 +48,9 @@ func TestStartIsRepeatable(t *testing.T) {
 		must(h.rdb.Del(t.Context(), h.p.Lock("a")).Result())(h) // the mutex may have expired in between
 		h.unchanged(func() {
 			again := must(h.log.Start(t.Context(), a, 2*hour))(h)
+			if ttl := h.rdb.PTTL(t.Context(), h.p.Lock("a")).Val(); h.locked("a") != a.Token || ttl <= hour {
+				t.Errorf("the mutex is %q for %s", h.locked("a"), ttl)
+			}
 			if again.Event != first.Event || again.Attempts != first.Attempts || again.DueAt != first.DueAt {
 				t.Errorf("got %+v, at first %+v", again, first)
 			}

@@ -77,14 +77,17 @@ func (l *Locker) Lock(ctx context.Context, key string) (*Mutex, error) {
 }
 
 // LockWith takes the mutex under a key as Lock does, but set sets the key: in one step with what the mutex is
-// taken for. It is called for each try, with the same value, and reports whether the key has that value now; it must
+// taken for. It is called for each try, with the same value, and reports whether the key has that value now; it should
 // not take longer than the mutex lives. What it returns as an error ends the tries: the mutex is returned beside it,
-// because it may be held.
+// because it may be held. It is an error, and not ErrTaken, when set had the mutex and that is over already.
 func (l *Locker) LockWith(ctx context.Context, key string, set func(value string) (bool, error)) (*Mutex, error) {
 	s := &setter{Pool: l.pool, set: set}
 	m, err := l.lock(ctx, key, s)
-	if s.err != nil {
+	switch {
+	case s.err != nil:
 		return m, s.err
+	case err != nil && s.held:
+		return nil, fmt.Errorf("lock %s: it took longer than the mutex lives", key)
 	}
 	return m, err
 }
@@ -104,8 +107,9 @@ func (l *Locker) lock(ctx context.Context, key string, p pool.Pool) (*Mutex, err
 // setter is a pool whose connections leave it to a function to set a key.
 type setter struct {
 	pool.Pool
-	set func(value string) (bool, error)
-	err error // of set
+	set  func(value string) (bool, error)
+	held bool  // what set said last
+	err  error // and its error
 }
 
 // Get implements pool.Pool.
@@ -120,9 +124,9 @@ type setting struct {
 }
 
 // SetNX implements pool.Conn. After an error there is nothing to try again: it ends like a success.
-func (s setting) SetNX(_, value string, _ time.Duration) (held bool, err error) {
-	held, s.by.err = s.by.set(value)
-	return held || s.by.err != nil, nil
+func (s setting) SetNX(_, value string, _ time.Duration) (bool, error) {
+	s.by.held, s.by.err = s.by.set(value)
+	return s.by.held || s.by.err != nil, nil
 }
 
 // Extend lets the mutex live for its TTL from now. It returns ErrTaken when it is not ours any more. Any other error

@@ -314,3 +314,18 @@ func TestAStepThatFailsEndsTheTriesAndLeavesTheMutexToItsCaller(t *testing.T) {
 		}
 	})
 }
+
+func TestAMutexThatIsOverBeforeItsStepIsIsNotSaidToBeTaken(t *testing.T) {
+	each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		const ttl = 20 * time.Millisecond
+		l := lock.New(rdb, lock.Config{TTL: ttl, Tries: 1})
+		m, err := l.LockWith(t.Context(), key, func(value string) (bool, error) {
+			err := rdb.Set(t.Context(), key, value, ttl).Err()
+			<-time.After(2 * ttl) // as a process that stood still
+			return true, err
+		})
+		if m != nil || err == nil || errors.Is(err, lock.ErrTaken) {
+			t.Errorf("got %+v, %v", m, err)
+		}
+	})
+}

@@ -79,8 +79,9 @@ type Client struct {
 	running sync.WaitGroup
 }
 
-// Connect opens the log at a Redis URL (redis://, rediss://, unix://). It fails when Redis does not
-// answer within Options.Patience (see eventlog.Unavailable), and with an *eventlog.ErrPartitions when the
+// Connect opens the log at a Redis URL (redis://, rediss://, unix://). It fails when Redis cannot
+// be used within Options.Patience (see eventlog.Unavailable), or some seconds later when it is reached and does not
+// answer; and with an *eventlog.ErrPartitions when the
 // log has another number of partitions than Options ask for.
 func Connect(ctx context.Context, url string, opts Options) (*Client, error) {
 	conn, err := eventlog.Connect(url)

@@ -185,6 +185,9 @@ func (d *dispatcher) step(ctx context.Context) (next time.Duration, seen events.
 	if err != nil {
 		return 0, seen, err
 	}
+	if settled > 0 { // more waits than the look has found
+		s.waiting = nil
+	}
 	switch {
 	case len(s.overdue) < eventlog.MaxItems:
 		d.skip = 0

@@ -12,7 +12,7 @@
 //
 // No task is due early. Any number of schedulers may run: every step is one atomic script that
 // checks what it was told. An attempt ends once. At idle nothing is polled: a step happens at the
-// next event of the log, or at the next due time.
+// next event of the log that can mean something to do, or at the next due time.
 //
 // # Sharing
 //

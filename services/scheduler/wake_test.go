@@ -62,3 +62,29 @@ func TestAStartMakesRoomForWhatWaitsAtOnce(t *testing.T) {
 		t.Errorf("%d tasks, one after the other, took %s", n, took)
 	}
 }
+
+func TestAQuietQueueThatFillsAtOnceIsDispatchedInOneStep(t *testing.T) {
+	srv := testredis.Start(t)
+	h := build(t, srv.URL(), scheduler.Config{}, 1)
+	h.worker(64)
+	h.request(eventlog.Request{Task: "first"})
+	h.start("first", time.Minute) // after that nothing waits
+	const n = 40
+	list := make([]eventlog.Request, n)
+	for i := range list {
+		list[i] = eventlog.Request{
+			Task: fmt.Sprint("t", i), Label: events.Label{Queue: "default", Name: "test"}, Definition: events.Definition{MaxAttempts: 1},
+		}
+	}
+	for _, r := range h.log.RequestMany(t.Context(), list) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	at := h.awaitType("t0", events.TypeTaskDue).ID.Ms // all events of a call have the ms that it decided by
+	for i := range n {
+		if e := h.awaitType(fmt.Sprint("t", i), events.TypeTaskDue); e.ID.Ms != at {
+			t.Fatalf("task %d became due %d ms after the first one, in a step of its own", i, e.ID.Ms-at)
+		}
+	}
+}

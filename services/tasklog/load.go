@@ -110,20 +110,21 @@ func (g given) into(v reflect.Value, tag reflect.StructTag) error {
 	if errors.Is(err, strconv.ErrRange) {
 		what = "is out of range"
 	}
-	return fmt.Errorf("%s: %q %s; want one such as %s", g.by, g.value, what, example(tag.Get("env"), v))
+	return fmt.Errorf("%s: %q %s%s", g.by, g.value, what, example(tag.Get("env"), v))
 }
 
-// example is what a number or a duration may be: its default, where it has one.
+// example tells the default of a setting. One that has none, such as a bound for what is kept, gets no number from us
+// that somebody could take for advice.
 func example(variable string, v reflect.Value) string {
 	for _, c := range configs() {
 		for field, v := range fields(reflect.ValueOf(c)) {
 			if field.Tag.Get("env") == variable && !v.IsZero() {
-				return fmt.Sprint(v)
+				return fmt.Sprintf("; want one such as %v", v)
 			}
 		}
 	}
 	if _, ok := v.Interface().(time.Duration); ok {
-		return "1h"
+		return "; want a number with a unit: ms, s, m or h"
 	}
-	return "1"
+	return ""
 }

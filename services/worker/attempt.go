@@ -128,7 +128,7 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 	// Taking the mutex and starting is one step: no worker holds one for what it has not started.
 	mutex, err := w.locks.LockWith(ctx, d.part.Lock(d.Task), func(token string) (bool, error) {
 		var err error
-		d.started, err = w.start(ctx, w.attempt(d, token))
+		d.started, err = w.start(ctx, d, token)
 		if errors.Is(err, eventlog.ErrLocked) {
 			return false, nil
 		}
@@ -149,6 +149,8 @@ func (w *Worker) begin(ctx context.Context, d *delivery) *lock.Mutex {
 		// Or it was started with this very token, unheard, and abandoned since.
 		w.metrics.stale.Inc()
 		w.slog.LogAttrs(ctx, slog.LevelInfo, "an entry is out of date: it is dropped", slog.Any("error", err))
+	case eventlog.Refuses(err):
+		w.slog.LogAttrs(ctx, slog.LevelWarn, "redis takes no writes: an entry is left for later", slog.Any("error", err))
 	default:
 		// It may be started, with this token: then its lease ends and it is abandoned.
 		w.slog.LogAttrs(ctx, slog.LevelError, "an attempt could not be started", slog.Any("error", err))
@@ -171,13 +173,21 @@ func (w *Worker) held(d *delivery, token string) eventlog.Attempt {
 	return a
 }
 
-// start takes the mutex and appends TaskStarted. While Redis does not answer it asks again, for almost as long as
-// the lease of an attempt that was started unheard may live.
-func (w *Worker) start(ctx context.Context, a eventlog.Attempt) (s eventlog.Started, err error) {
+// start takes the mutex and appends TaskStarted. While Redis does not answer, and the worker is to take more, it asks
+// again, for almost as long as the lease of an attempt that was started unheard may live.
+func (w *Worker) start(ctx context.Context, d *delivery, token string) (s eventlog.Started, err error) {
 	patience, stop := context.WithTimeout(ctx, w.cfg.LeaseTTL*9/10)
 	defer stop()
 	err = w.persist(patience, func() (err error) {
-		s, err = w.log.Start(ctx, a, w.cfg.LeaseTTL)
+		s, err = w.log.Start(ctx, w.attempt(d, token), w.cfg.LeaseTTL)
+		select {
+		case <-d.stopping:
+			stop()
+		default:
+			if eventlog.Refuses(err) {
+				stop()
+			}
+		}
 		return err
 	})
 	return s, err

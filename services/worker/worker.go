@@ -43,7 +43,7 @@ func Connect(ctx context.Context, url string, cfg Config) (*Worker, error) {
 		log, err = eventlog.Open(ctx, conn, eventlog.Config{Prefix: cfg.Prefix})
 		return err
 	}, func(err error) {
-		slog.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: waiting for it", slog.Any("error", err))
+		slog.LogAttrs(ctx, slog.LevelWarn, "redis cannot be used yet: waiting for it", slog.Any("error", err))
 	})
 	if err != nil {
 		return nil, errors.Join(context.Cause(ctx), err, conn.Close())
