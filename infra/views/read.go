@@ -137,7 +137,7 @@ func (s *Store) some(ctx context.Context, names []string, empty func() projectio
 func (s *Store) fields(ctx context.Context, p eventlog.Partition, view string, names []string) (Head, map[string]string, error) {
 	var head, named *redis.SliceCmd
 	var all *redis.MapStringStringCmd
-	_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+	_, err := eventlog.Together(ctx, s.rdb, func(tx redis.Pipeliner) error {
 		head = tx.HMGet(ctx, p.View("head"), headFields...)
 		if len(names) > 0 {
 			named = tx.HMGet(ctx, p.View(view), names...)
@@ -216,7 +216,7 @@ func (s *Store) Lag(ctx context.Context) ([]Lag, error) {
 		var head *redis.SliceCmd
 		var length *redis.IntCmd
 		var first, last *redis.XMessageSliceCmd
-		_, err = s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		_, err = eventlog.Together(ctx, s.rdb, func(tx redis.Pipeliner) error {
 			head = tx.HMGet(ctx, p.View("head"), headFields...)
 			length = tx.XLen(ctx, p.Events)
 			first = tx.XRangeN(ctx, p.Events, "-", "+", 1)

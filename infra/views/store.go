@@ -163,8 +163,8 @@ func (s *Store) Load(ctx context.Context, p eventlog.Partition) (*Fold, error) {
 	f := newFold(p)
 	var head *redis.SliceCmd
 	var hashes []*redis.MapStringStringCmd
-	_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
-		head = tx.HMGet(ctx, p.View("head"), headFields...)
+	_, err := eventlog.Together(ctx, s.rdb, func(tx redis.Pipeliner) error {
+		head, hashes = tx.HMGet(ctx, p.View("head"), headFields...), nil
 		for _, v := range f.views() {
 			hashes = append(hashes, tx.HGetAll(ctx, p.View(v.Name())))
 		}

@@ -24,7 +24,7 @@ type Stored struct {
 func (s *Store) Stored(ctx context.Context, p eventlog.Partition) (Stored, error) {
 	var head *redis.SliceCmd
 	hashes := map[string]*redis.MapStringStringCmd{}
-	_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+	_, err := eventlog.Together(ctx, s.rdb, func(tx redis.Pipeliner) error {
 		head = tx.HMGet(ctx, p.View("head"), headFields...)
 		for _, v := range new(Fold).views() {
 			hashes[v.Name()] = tx.HGetAll(ctx, p.View(v.Name()))
@@ -139,7 +139,7 @@ type Claim struct {
 func (s *Store) At(ctx context.Context, p eventlog.Partition, index int64, claims []Claim) (Head, []int64, error) {
 	var head *redis.SliceCmd
 	scores := make([]*redis.FloatCmd, len(claims))
-	_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+	_, err := eventlog.Together(ctx, s.rdb, func(tx redis.Pipeliner) error {
 		head = tx.HMGet(ctx, p.View("head"), headFields...)
 		for i, c := range claims {
 			scores[i] = tx.ZScore(ctx, indexKey(p, index, c.Place), c.Task)

@@ -110,7 +110,7 @@ func (v *partition) judge(id string, s *snapshot) []Difference {
 func (v *partition) straysAgain(ctx context.Context, strays map[place]string) error {
 	for some := range slices.Chunk(slices.Collect(maps.Keys(strays)), scanPage) {
 		var end *redis.XMessageSliceCmd
-		cmds, err := v.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		cmds, err := eventlog.Together(ctx, v.rdb, func(tx redis.Pipeliner) error {
 			for _, at := range some {
 				if at.entry {
 					tx.XRange(ctx, at.key, at.member, at.member)
@@ -187,8 +187,9 @@ func (v *partition) snap(ctx context.Context, ids []string) (map[string]*snapsho
 	due := map[string]*redis.XMessageSliceCmd{}
 	var now *redis.TimeCmd
 	var end *redis.XMessageSliceCmd
-	_, err := v.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+	_, err := eventlog.Together(ctx, v.rdb, func(tx redis.Pipeliner) error {
 		now, end = tx.Time(ctx), v.end(ctx, tx)
+		clear(due)
 		for _, id := range ids {
 			t, _ := v.audit.Task(id)
 			asked[id] = commands{
@@ -234,7 +235,7 @@ func (v *partition) sets(ctx context.Context) ([]Difference, error) {
 	var wrong []Difference
 	var known, paused *redis.StringStructMapCmd
 	var end *redis.XMessageSliceCmd
-	_, err := v.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+	_, err := eventlog.Together(ctx, v.rdb, func(tx redis.Pipeliner) error {
 		known, paused, end = tx.SMembersMap(ctx, v.part.Queues), tx.SMembersMap(ctx, v.part.Paused), v.end(ctx, tx)
 		return nil
 	})

@@ -40,6 +40,16 @@ func TestALogOfOursIsProved(t *testing.T) {
 	})
 }
 
+func TestAFullRedisIsProved(t *testing.T) {
+	h := open(t, testredis.Start(t).URL())
+	h.fill()
+	h.project()
+	h.must(h.rdb.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	if r := h.good(); r.Tasks != 10 || r.Compared.Views == 0 || r.Compared.Index != 10 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestATaskThatWasRetriedWaitsWhereItFirstDid(t *testing.T) {
 	each(t, func(h *house) {
 		for _, id := range []string{"cancelled", "failed"} {

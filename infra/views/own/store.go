@@ -200,7 +200,7 @@ func (k Kept) over(served string) error {
 func (s *Store) Load(ctx context.Context, p eventlog.Partition, k Kept, empty projections.View) (*Fold, error) {
 	var head *redis.SliceCmd
 	var fields *redis.MapStringStringCmd
-	_, err := s.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+	_, err := eventlog.Together(ctx, s.rdb, func(tx redis.Pipeliner) error {
 		head = tx.HMGet(ctx, k.keys(p).head, headFields...)
 		fields = tx.HGetAll(ctx, k.keys(p).fields)
 		return nil
