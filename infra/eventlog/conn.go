@@ -85,13 +85,13 @@ func (c *Conn) Close() error {
 	return nil
 }
 
+// Full reports whether an error says that Redis is too full: an ErrFull, or an answer of its own. Nothing was appended.
+func Full(err error) bool { return errors.Is(err, ErrFull) || answered(err, "OOM") }
+
 // Refuses reports whether an error is the answer of a Redis that takes no writes now: it is full, a replica, or cannot
 // save. Nothing was appended. It counts as Unavailable.
 func Refuses(err error) bool {
-	if errors.Is(err, ErrFull) {
-		return true
-	}
-	return answered(err, "OOM", "MISCONF", "READONLY", "NOREPLICAS")
+	return Full(err) || answered(err, "MISCONF", "READONLY", "NOREPLICAS")
 }
 
 // Unavailable reports whether an error says that Redis cannot be reached or cannot write now.

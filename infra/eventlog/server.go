@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -100,4 +101,21 @@ func (s Server) Doubts() []string {
 		list = append(list, "it does not tell its version, maxmemory-policy and AOF: see yourself that they are 7.0 or newer, noeviction and on")
 	}
 	return list
+}
+
+// Judge asks Redis whether a log may be kept there. unfit says why not (see Server.Unfit), and doubts what weakens its
+// promises (see Server.Doubts). A Redis that does not tell, for its user may not use INFO, is an error.
+func (c *Conn) Judge(ctx context.Context) (doubts []string, unfit, err error) {
+	servers, err := c.Servers(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, s := range servers {
+		if unfit == nil {
+			unfit = s.Unfit()
+		}
+		doubts = append(doubts, s.Doubts()...)
+	}
+	slices.Sort(doubts)
+	return slices.Compact(doubts), unfit, nil
 }

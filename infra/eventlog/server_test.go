@@ -2,6 +2,7 @@ package eventlog_test
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -109,6 +110,36 @@ func TestNoTaskIsTakenFromAFullRedisUntilThereIsRoomAgain(t *testing.T) {
 	admits(75, false)
 	limit(t, server, "0")
 	admits(75, true)
+}
+
+func TestABulkDoesNotFillRedisBetweenTwoLooks(t *testing.T) {
+	server := testredis.Start(t)
+	log := open(t, server.URL(), 1)
+	limit(t, server, "40mb") // which takes less than a second
+	for n := 0; ; n++ {
+		rs := make([]eventlog.Request, 20)
+		for i := range rs {
+			rs[i] = want(fmt.Sprint("t", n, "-", i))
+			rs[i].Payload = []byte(`"` + strings.Repeat("x", 30_000) + `"`)
+		}
+		if err := log.Conn().Admit(t.Context(), 75, rs...); errors.Is(err, eventlog.ErrFull) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range log.RequestMany(t.Context(), rs) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+	}
+	servers, err := log.Conn().Servers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used := servers[0].Memory * 100 / servers[0].MaxMemory; used < 50 || used > 85 {
+		t.Errorf("%d %% are in use when no more is taken, want 75 or so", used)
+	}
 }
 
 func TestRedisIsAskedHowFullItIsOnceASecondAtMost(t *testing.T) {

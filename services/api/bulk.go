@@ -226,7 +226,7 @@ func (b *bulk) ask(lines iter.Seq[Line]) iter.Seq[Answer] {
 func (b *bulk) request(requests []eventlog.Request, answers []*Answer) (over error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.c.Request.Context()), requestTimeout)
 	defer cancel()
-	if err := b.api.log.Conn().Admit(ctx, b.api.cfg.MaxMemory); err != nil {
+	if err := b.api.log.Conn().Admit(ctx, b.api.cfg.MaxMemory, requests...); err != nil {
 		for _, answer := range answers {
 			answer.Err = err
 		}

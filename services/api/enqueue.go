@@ -31,7 +31,7 @@ func (a *API) enqueue(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	if err := a.log.Conn().Admit(c.Request.Context(), a.cfg.MaxMemory); err != nil {
+	if err := a.log.Conn().Admit(c.Request.Context(), a.cfg.MaxMemory, r); err != nil {
 		a.fail(c, err)
 		return
 	}

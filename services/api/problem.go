@@ -93,7 +93,7 @@ func problemOf(err error) *problem {
 		return p
 	}
 	switch {
-	case errors.Is(err, eventlog.ErrFull):
+	case eventlog.Full(err):
 		p := newProblem(http.StatusServiceUnavailable, "full", "Redis is nearly full", "nothing was appended; ask again later")
 		p.retryAfter = 5
 		return p

@@ -82,7 +82,8 @@ type Client struct {
 // Connect opens the log at a Redis URL (redis://, rediss://, unix://). It fails when Redis cannot
 // be used within Options.Patience (see eventlog.Unavailable), or some seconds later when it is reached and does not
 // answer; and with an *eventlog.ErrPartitions when the
-// log has another number of partitions than Options ask for.
+// log has another number of partitions than Options ask for. A Redis that would lose tasks is refused (see
+// eventlog.Server.Unfit): where that does no harm, open the log yourself and use New.
 func Connect(ctx context.Context, url string, opts Options) (*Client, error) {
 	conn, err := eventlog.Connect(url)
 	if err != nil {
@@ -98,6 +99,10 @@ func Connect(ctx context.Context, url string, opts Options) (*Client, error) {
 	if err != nil {
 		_ = conn.Close() // nothing was sent
 		return nil, err
+	}
+	if _, unfit, _ := conn.Judge(ctx); unfit != nil { // where it does not tell, it is taken as it is
+		_ = conn.Close() // nothing was sent
+		return nil, fmt.Errorf("this redis cannot keep the log: %w", unfit)
 	}
 	c := New(log, opts)
 	c.owned = conn

@@ -90,15 +90,17 @@ func fail(list []*asked, err error) error {
 func (c *Client) ask(ctx context.Context, list []*asked) error {
 	patience, cancel := context.WithTimeout(ctx, c.opts.Patience)
 	defer cancel()
-	if err := c.admit(patience); err != nil {
-		return fail(list, err)
-	}
 	var last error // why some were not answered before
 	for {
 		// The same requests each time: their tokens tell Redis that this is a repeat and no duplicate.
 		requests := make([]eventlog.Request, len(list))
 		for i, a := range list {
 			requests[i] = a.request
+		}
+		if last == nil {
+			if err := c.admit(patience, requests); err != nil {
+				return fail(list, err)
+			}
 		}
 		answers, err := within(patience, c, func() ([]eventlog.Requested, error) { return c.log.RequestMany(patience, requests), nil })
 		if err != nil {
@@ -133,7 +135,7 @@ func (c *Client) ask(ctx context.Context, list []*asked) error {
 }
 
 // admit returns an eventlog.ErrFull when Redis has no room for more tasks.
-func (c *Client) admit(ctx context.Context) error {
-	_, err := within(ctx, c, func() (struct{}, error) { return struct{}{}, c.log.Conn().Admit(ctx, c.opts.MaxMemory) })
+func (c *Client) admit(ctx context.Context, rs []eventlog.Request) error {
+	_, err := within(ctx, c, func() (struct{}, error) { return struct{}{}, c.log.Conn().Admit(ctx, c.opts.MaxMemory, rs...) })
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -125,7 +124,7 @@ func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
 	}
 	defer shut()
 	r, err := c.Enqueue(ctx, t)
-	if eventlog.Unavailable(err) && !errors.Is(err, eventlog.ErrFull) {
+	if eventlog.Unavailable(err) && !eventlog.Full(err) {
 		return fmt.Errorf("%w\nThe task may have been taken. To ask again without making a second one: --id %s", err, r.ID)
 	}
 	if err != nil {

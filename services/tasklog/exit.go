@@ -67,6 +67,9 @@ func (p *program) exit(err error) int {
 		return exitFailure
 	}
 	code := p.code(err)
+	if eventlog.Full(err) && !errors.Is(err, eventlog.ErrFull) { // what Redis answers tells of scripts and lines of them
+		err = fmt.Errorf("redis is full: nothing was appended. It takes events again when its maxmemory is raised, or when keys have gone\n%w", err)
+	}
 	_, _ = fmt.Fprintf(p.stderr, "tasklog: %v\n", err) // there is nowhere else to say it
 	if !p.parsed {
 		_, _ = fmt.Fprintln(p.stderr, "Run \"tasklog --help\", or --help after a command, for usage.")

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -85,27 +83,18 @@ func (p *program) judge(ctx context.Context, logger *slog.Logger, conn *eventlog
 	doubt := func(why string) {
 		logger.LogAttrs(ctx, slog.LevelWarn, "redis may lose tasks", slog.String("redis", redacted(at)), slog.String("reason", why))
 	}
-	servers, err := conn.Servers(ctx)
-	if eventlog.Unavailable(err) {
+	doubts, unfit, err := conn.Judge(ctx)
+	switch {
+	case eventlog.Unavailable(err):
 		return &unreachableError{redacted(at), err}
-	}
-	if err != nil {
+	case err != nil:
 		doubt("it does not tell how it is set up: " + err.Error()) // a user without INFO, for one
-		return nil
+	case unfit != nil && !insecure:
+		return &unfitError{redacted(at), unfit}
+	case unfit != nil:
+		doubt(unfit.Error())
 	}
-	said := map[string]bool{}
-	for _, server := range servers {
-		if err := server.Unfit(); err != nil {
-			if !insecure {
-				return &unfitError{redacted(at), err}
-			}
-			said[err.Error()] = true
-		}
-		for _, why := range server.Doubts() {
-			said[why] = true
-		}
-	}
-	for _, why := range slices.Sorted(maps.Keys(said)) {
+	for _, why := range doubts {
 		doubt(why)
 	}
 	return nil

@@ -3,10 +3,12 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/testredis"
+	"github.com/tasklog/tasklog/services/client"
 	"github.com/tasklog/tasklog/services/worker"
 )
 
@@ -68,5 +70,20 @@ func TestConnectDoesNotWaitForARedisThatLetsItNotIn(t *testing.T) {
 	url := "redis://nobody:x@" + testredis.Start(t).Addr()
 	if _, err := worker.Connect(t.Context(), url, worker.Config{}); err == nil || eventlog.Unavailable(err) {
 		t.Errorf("%v, want that Redis lets nobody in", err)
+	}
+}
+
+func TestConnectRefusesARedisThatForgets(t *testing.T) {
+	server := testredis.Start(t)
+	if err := server.Client().ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := worker.Connect(t.Context(), server.URL(), worker.Config{})
+	if err == nil || !strings.Contains(err.Error(), "noeviction") {
+		t.Errorf("the worker's: %v", err)
+	}
+	_, err = client.Connect(t.Context(), server.URL(), client.Options{})
+	if err == nil || !strings.Contains(err.Error(), "noeviction") {
+		t.Errorf("the client's: %v", err)
 	}
 }

@@ -32,7 +32,8 @@ type Worker struct {
 
 // Connect opens the log at a Redis URL (redis://, rediss://, unix://) and returns a worker that
 // closes it at the end of Run. Like Run it waits for a Redis that does not answer, and says so: until
-// ctx ends, why is then part of the error. The worker logs to slog.Default.
+// ctx ends, why is then part of the error. A Redis that would lose tasks is refused (see eventlog.Server.Unfit): where
+// that does no harm, open the log yourself and use New. The worker logs to slog.Default.
 func Connect(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	conn, err := eventlog.Connect(url)
 	if err != nil {
@@ -47,6 +48,13 @@ func Connect(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	})
 	if err != nil {
 		return nil, errors.Join(context.Cause(ctx), err, conn.Close())
+	}
+	doubts, unfit, _ := conn.Judge(ctx) // where it does not tell, it is taken as it is
+	if unfit != nil {
+		return nil, errors.Join(fmt.Errorf("worker: this redis cannot keep the log: %w", unfit), conn.Close())
+	}
+	for _, why := range doubts {
+		slog.LogAttrs(ctx, slog.LevelWarn, "redis may lose tasks", slog.String("reason", why))
 	}
 	w, err := New(log, cfg, slog.Default())
 	if err != nil {
