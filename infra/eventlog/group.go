@@ -18,8 +18,7 @@ const (
 	maxGroupBytes = 64 << 10
 )
 
-// overlap is how many items must wait for a second call to begin while one is under way: then Redis decides for some
-// while others are heard and asked for.
+// overlap is how many items must wait for a second call of a group that overlaps to begin while one is under way.
 const overlap = 16
 
 // groups are those of one script, by what their items share. A group is there as long as somebody asks.
@@ -29,8 +28,8 @@ type groups struct {
 }
 
 // A group takes one decision for all who ask at the same moment. What is asked while a call is under
-// way goes with the next one, which begins when that has ended, or when there is enough for it; so there is
-// nothing to wait for when little is going on, and the more is going on the less each item costs.
+// way goes with the next one; so there is nothing to wait for when little is going on, and the more is
+// going on the less each item costs.
 //
 // The script gets the shared keys, then the items' first keys, then their second ones; the shared
 // arguments, then those of one item after the other. It answers with a string of lines for each item.
@@ -40,7 +39,9 @@ type group struct {
 	keys   []string
 	args   []any
 
-	ordered bool // one call at a time: what was asked first is decided first
+	// Whether a second call may be under way: Redis decides for some while others are heard and asked for. That helps
+	// callers that do nothing else, makes calls smaller, and what was asked first may be decided last.
+	overlaps bool
 
 	// Under the mutex of groups.
 	waiting []*item
@@ -82,7 +83,7 @@ func (g *groups) put(name string, create func() *group, items ...*item) {
 		g.all[name] = to
 	}
 	to.waiting = append(to.waiting, items...)
-	if to.running == 0 || to.running == 1 && !to.ordered && len(to.waiting) >= overlap {
+	if to.running == 0 || to.running == 1 && to.overlaps && len(to.waiting) >= overlap {
 		to.running++
 		go g.run(name, to)
 	}

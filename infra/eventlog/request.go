@@ -62,13 +62,13 @@ func (l *Log) RequestMany(ctx context.Context, rs []Request) []Requested {
 		if len(asked[n]) == 0 {
 			continue
 		}
-		name, ordered := p.base, len(asked[n]) > 1
-		if ordered {
-			name += " ordered"
+		name, overlaps := p.base, len(asked[n]) == 1
+		if !overlaps {
+			name += " in order"
 		}
 		l.requests.put(name, func() *group {
 			return &group{
-				log: l, script: requestScript, args: []any{p.Signals}, keys: []string{p.Events, p.Delayed, p.Ready, p.Queues}, ordered: ordered,
+				log: l, script: requestScript, args: []any{p.Signals}, keys: []string{p.Events, p.Delayed, p.Ready, p.Queues}, overlaps: overlaps,
 			}
 		}, asked[n]...)
 	}
