@@ -67,21 +67,21 @@ func TestAWorkerThatWasKilledIsForgottenAfterADay(t *testing.T) {
 	t.Parallel()
 	srv := testredis.Start(t)
 	rdb := srv.Client()
-	h := build(t, srv.URL(), scheduler.Config{ReconcileEvery: 20 * time.Millisecond}, 1)
+	p := testredis.Open(t, srv.URL(), 1).Partitions()[0]
 	ago := func(d time.Duration) string { return strconv.FormatInt(time.Now().Add(-d).UnixMilli(), 10) }
-	if err := rdb.HSet(t.Context(), h.p.Workers, "killed", `{"worker":"killed","seenAt":`+ago(25*time.Hour)+`}`,
+	if err := rdb.HSet(t.Context(), p.Workers, "killed", `{"worker":"killed","seenAt":`+ago(25*time.Hour)+`}`,
 		"away", `{"worker":"away","seenAt":`+ago(23*time.Hour)+`}`).Err(); err != nil {
 		t.Fatal(err)
 	}
-	h.request(eventlog.Request{Task: "a", Delay: time.Hour}) // or it rests
+	build(t, srv.URL(), scheduler.Config{ReconcileEvery: 20 * time.Millisecond}, 1) // it looks at its start, and each hour
 	tick, began := time.Tick(20*time.Millisecond), time.Now()
-	for rdb.HExists(t.Context(), h.p.Workers, "killed").Val() {
+	for rdb.HExists(t.Context(), p.Workers, "killed").Val() {
 		if time.Since(began) > 10*time.Second {
 			t.Fatal("it is on the list for ever")
 		}
 		<-tick
 	}
-	if !rdb.HExists(t.Context(), h.p.Workers, "away").Val() {
+	if !rdb.HExists(t.Context(), p.Workers, "away").Val() {
 		t.Error("one that may come back was forgotten")
 	}
 }
