@@ -43,7 +43,7 @@ func encodeLine(r eventlog.Raw) ([]byte, error) {
 // decodeLine is the inverse of encodeLine.
 func decodeLine(data []byte) (eventlog.Raw, error) {
 	var l line
-	if err := json.Unmarshal(data, &l); err != nil { //nolint:musttag // an ID is text
+	if err := json.Unmarshal(data, &l); err != nil {
 		return eventlog.Raw{}, err
 	}
 	for _, f := range l.Base64 {

@@ -60,7 +60,7 @@ func (m *Manifest) encode() ([]byte, error) {
 // parseManifest reads a manifest and holds it to its own sum.
 func parseManifest(data []byte) (Manifest, error) {
 	var m Manifest
-	if err := json.Unmarshal(data, &m); err != nil { //nolint:musttag // IDs are text
+	if err := json.Unmarshal(data, &m); err != nil {
 		return m, fmt.Errorf("it is not JSON of a manifest: %w", err)
 	}
 	if m.Format != Format {

@@ -90,7 +90,7 @@ func (c *Copy) look(ctx context.Context, p eventlog.Partition) (t *target, gate 
 	t.have = info.Length
 	t.done = fields[fieldDone] != ""
 	if text := fields[fieldCheckpoint]; text != "" {
-		if err := json.Unmarshal([]byte(text), &t.cp); err != nil { //nolint:musttag // an ID is text
+		if err := json.Unmarshal([]byte(text), &t.cp); err != nil {
 			return nil, "", refuse("its checkpoint cannot be read: " + err.Error())
 		}
 	}
@@ -179,7 +179,7 @@ func (t *target) note(ctx context.Context) error {
 	if !t.stale {
 		return nil
 	}
-	text, err := json.Marshal(t.cp) //nolint:musttag // an ID is text
+	text, err := json.Marshal(t.cp)
 	if err != nil {
 		return err
 	}
