@@ -101,18 +101,13 @@ func BenchmarkLife(b *testing.B) {
 			}
 		}
 	})
-	step("4lock", func() {
-		each(func(i int) error {
-			return log.Conn().Decide.SetNX(ctx, p.Lock(attempts[i].Task), attempts[i].Token, 30*time.Second).Err()
-		})
-	})
-	step("5start", func() {
+	step("4start", func() {
 		each(func(i int) error {
 			_, err := log.Start(ctx, attempts[i], 30*time.Second)
 			return err
 		})
 	})
-	step("6finish", func() {
+	step("5finish", func() {
 		each(func(i int) error {
 			_, err := log.Complete(ctx, attempts[i], 0, json.RawMessage(`{"sent":true}`))
 			return err
