@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,15 +27,9 @@ func together(ctx context.Context, log *eventlog.Log, n int, request func(i int)
 }
 
 // calls returns how many scripts a Redis has run.
-func calls(t *testing.T, server *testredis.Server) (n int) {
+func calls(t *testing.T, server *testredis.Server) int {
 	t.Helper()
-	for line := range strings.Lines(server.Client().Info(t.Context(), "commandstats").Val()) {
-		if after, ok := strings.CutPrefix(line, "cmdstat_evalsha:calls="); ok {
-			number, _, _ := strings.Cut(after, ",")
-			n, _ = strconv.Atoi(number)
-		}
-	}
-	return n
+	return testredis.Calls(t, server.Client())["evalsha"]
 }
 
 func TestWhatIsAskedWhileACallIsUnderWaySharesTheNextOne(t *testing.T) {
@@ -77,17 +70,7 @@ func TestASecondCallBeginsWhileOneIsUnderWayWhenManyWait(t *testing.T) {
 	go func() {
 		errs <- together(t.Context(), h.log, 100, func(i int) eventlog.Request { return want(fmt.Sprint("t", i)) })
 	}()
-	held := func() int { // calls that wait for the end of the pause
-		_, after, _ := strings.Cut(rdb.Info(t.Context(), "clients").Val(), "blocked_clients:")
-		n, _ := strconv.Atoi(strings.TrimSpace(after[:max(0, strings.IndexByte(after, '\r'))]))
-		return n
-	}
-	tick := time.Tick(time.Millisecond)
-	for began := time.Now(); held() < 2; <-tick {
-		if time.Since(began) > 10*time.Second {
-			t.Fatalf("%d calls are under way", held())
-		}
-	}
+	blockedBy(t, server, 2) // calls that wait for the end of the pause
 	if err := rdb.Do(t.Context(), "CLIENT", "UNPAUSE").Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -142,9 +141,9 @@ func TestNoPageScansOrCostsMoreWhereThereAreMoreTasks(t *testing.T) {
 		s, total := stocked(t, n), map[string]int{}
 		for name, path := range stockedPages(n) {
 			s.view(path) // what is kept for a while is there
-			before := s.ran()
+			before := testredis.Calls(s, s.redis.Client())
 			s.view(path)
-			for command, calls := range s.ran() {
+			for command, calls := range testredis.Calls(s, s.redis.Client()) {
 				if calls == before[command] {
 					continue
 				}
@@ -175,34 +174,12 @@ func BenchmarkPages(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for strings.Contains(s.view(pages[name]), "still being read") { // the index of a search is made once
 			}
-			before, ran := mainThread(b, s.redis), s.ran()
+			before, ran := mainThread(b, s.redis), testredis.AllCalls(b, s.redis.Client())
 			for b.Loop() {
 				s.view(pages[name])
 			}
 			b.ReportMetric((mainThread(b, s.redis)-before)/float64(b.N), "redis-µs/op")
-			total := 0
-			for command, calls := range s.ran() {
-				total += calls - ran[command]
-			}
-			b.ReportMetric(float64(total)/float64(b.N), "commands/op")
+			b.ReportMetric(float64(testredis.AllCalls(b, s.redis.Client())-ran)/float64(b.N), "commands/op")
 		})
 	}
-}
-
-// ran returns how often Redis was given each command, and each that a script called.
-func (s *stock) ran() map[string]int {
-	s.Helper()
-	stats, err := s.redis.Client().Info(s.Context(), "commandstats").Result()
-	if err != nil {
-		s.Fatal(err)
-	}
-	calls := map[string]int{}
-	for line := range strings.Lines(stats) {
-		name, rest, found := strings.Cut(line, ":calls=")
-		n, _, _ := strings.Cut(rest, ",")
-		if count, err := strconv.Atoi(n); found && err == nil && name != "cmdstat_info" {
-			calls[strings.TrimPrefix(name, "cmdstat_")] = count
-		}
-	}
-	return calls
 }

@@ -82,19 +82,6 @@ func TestALivePageIsUpdatedTwiceASecondWhateverTheRateOfEvents(t *testing.T) {
 	}
 }
 
-// counted returns how often Redis was given a command.
-func (h *house) counted(command string) (n int) {
-	h.Helper()
-	stats, err := h.redis.Client().Info(h.Context(), "commandstats").Result()
-	if err != nil {
-		h.Fatal(err)
-	}
-	if _, rest, ok := strings.Cut(stats, "cmdstat_"+command+":calls="); ok {
-		_, _ = fmt.Sscanf(rest, "%d", &n)
-	}
-	return n
-}
-
 func TestALivePageIsReadOnceForAllWhoWatchIt(t *testing.T) {
 	h := build(t, api.Config{}, 1)
 	h.project()
@@ -110,7 +97,7 @@ func TestALivePageIsReadOnceForAllWhoWatchIt(t *testing.T) {
 			t.Fatalf("one who came later is without parts: %v", u.Parts)
 		}
 	}
-	before, begin := h.counted("hgetall"), time.Now()
+	before, begin := h.calls("hgetall"), time.Now()
 	for i := range updates {
 		h.must(http.StatusAccepted, h.post(fmt.Sprintf(`{"taskName":"n","queue":"later-%d"}`, i)))
 		for _, next := range all {
@@ -120,7 +107,7 @@ func TestALivePageIsReadOnceForAllWhoWatchIt(t *testing.T) {
 		}
 	}
 	// A look takes two views whole: of queues, and of workers.
-	read, most := h.counted("hgetall")-before, 2*(2+int(time.Since(begin)/(500*time.Millisecond)))
+	read, most := h.calls("hgetall")-before, 2*(2+int(time.Since(begin)/(500*time.Millisecond)))
 	if read < 2*updates || read > most {
 		t.Errorf("%d views were read for %d viewers and %d updates, want %d to %d", read, viewers, updates, 2*updates, most)
 	}

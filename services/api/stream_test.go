@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/services/api"
 )
 
@@ -245,7 +246,7 @@ func TestManyStreamsShareOneReader(t *testing.T) {
 	for i := range nexts {
 		nexts[i], _ = h.streamOf("/api/events")
 	}
-	reads := func() int64 { return h.calls("xread") }
+	reads := func() int { return h.calls("xread") }
 	before := reads()
 	const n = 10
 	for range n {
@@ -262,22 +263,9 @@ func TestManyStreamsShareOneReader(t *testing.T) {
 }
 
 // calls returns how often Redis ran a command.
-func (h *house) calls(command string) int64 {
+func (h *house) calls(command string) int {
 	h.Helper()
-	info, err := h.redis.Client().Info(h.Context(), "commandstats").Result()
-	if err != nil {
-		h.Fatal(err)
-	}
-	_, rest, found := strings.Cut(info, "cmdstat_"+command+":calls=")
-	if !found {
-		return 0
-	}
-	number, _, _ := strings.Cut(rest, ",")
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil {
-		h.Fatal(err)
-	}
-	return n
+	return testredis.Calls(h, h.redis.Client())[command]
 }
 
 func TestNobodyIsAskedAtIdle(t *testing.T) {

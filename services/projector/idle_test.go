@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
@@ -19,19 +16,6 @@ import (
 	"github.com/tasklog/tasklog/services/projector"
 )
 
-// commands returns how many commands Redis has run, those inside scripts included.
-func commands(t *testing.T, rdb *redis.Client) (n int) {
-	t.Helper()
-	for line := range strings.Lines(rdb.Info(t.Context(), "commandstats").Val()) {
-		_, stats, _ := strings.Cut(line, ":calls=")
-		var calls int
-		if k, _ := fmt.Sscanf(stats, "%d", &calls); k == 1 && !strings.HasPrefix(line, "cmdstat_info") {
-			n += calls
-		}
-	}
-	return n
-}
-
 func TestAtIdleRedisIsLeftAlone(t *testing.T) {
 	srv := testredis.Start(t)
 	log := open(t, srv.URL(), 1)
@@ -39,10 +23,10 @@ func TestAtIdleRedisIsLeftAlone(t *testing.T) {
 	write(t, log, p, simulation.Make(simulation.Config{Seed: 9}).Events)
 	run(t, log, quiet(), nil)
 	caughtUp(t, log, p)
-	before := commands(t, srv.Client())
+	before := testredis.AllCalls(t, srv.Client())
 	const idle = 8 * time.Second // it is the time itself that is measured
 	<-time.After(idle)
-	n := commands(t, srv.Client()) - before
+	n := testredis.AllCalls(t, srv.Client()) - before
 	t.Logf("%d commands in %s", n, idle)
 	if n > 2*int(idle/time.Second)+4 { // a turn of it may lie on the edge
 		t.Errorf("%d commands in %s, want 2 a second at the most", n, idle)

@@ -2,7 +2,6 @@ package scheduler_test
 
 import (
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,12 +17,7 @@ func TestLiveTasksAreSeldomLookedAtWhileNothingHappens(t *testing.T) {
 	const every = 20 * time.Millisecond
 	h := build(t, srv.URL(), scheduler.Config{ReconcileEvery: every}, 1)
 	h.request(eventlog.Request{Task: "a", Delay: time.Hour})
-	scans := func() (n int) {
-		_, after, _ := strings.Cut(rdb.Info(t.Context(), "commandstats").Val(), "cmdstat_scan:calls=")
-		number, _, _ := strings.Cut(after, ",")
-		n, _ = strconv.Atoi(number)
-		return n
-	}
+	scans := func() int { return testredis.Calls(t, rdb)["scan"] }
 	tick := time.Tick(every)
 	passes, began := scans(), time.Now()
 	for scans() < passes+5 { // each pass is one page

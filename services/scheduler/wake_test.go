@@ -2,8 +2,6 @@ package scheduler_test
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,14 +23,7 @@ func TestATaskOfAQuietQueueCostsASchedulerTwoLooksAtTheMost(t *testing.T) {
 		}
 	}
 	life("first")
-	looks := func() int { // each asks for the queues that are ready, and for those that are paused
-		_, after, _ := strings.Cut(srv.Client().Info(t.Context(), "commandstats").Val(), "cmdstat_smembers:calls=")
-		n, err := strconv.Atoi(after[:max(0, strings.IndexByte(after, ','))])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n / 2
-	}
+	looks := func() int { return testredis.Calls(t, srv.Client())["smembers"] / 2 } // for queues that are ready, and paused
 	const n = 50
 	before := looks()
 	for i := range n {

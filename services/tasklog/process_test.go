@@ -232,33 +232,16 @@ func TestDevIsQuietAtIdle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := openLog(t, strings.TrimSpace(string(url)))
+	rdb := openLog(t, strings.TrimSpace(string(url))).Conn().View
 	const window = 8 * time.Second
-	before := commands(t, log)
+	before := testredis.AllCalls(t, rdb)
 	<-time.After(window) // what does not happen cannot be waited for
-	rate := float64(commands(t, log)-before) / window.Seconds()
+	rate := float64(testredis.AllCalls(t, rdb)-before) / window.Seconds()
 	t.Logf("%.1f commands a second", rate)
 	if rate >= 10 {
 		t.Errorf("%.1f commands a second at idle, want fewer than 10", rate)
 	}
 	p.terminate(t)
-}
-
-// commands is how many commands Redis has run, those of scripts included.
-func commands(t *testing.T, log *eventlog.Log) (n int) {
-	t.Helper()
-	info, err := log.Conn().View.Info(t.Context(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range regexp.MustCompile(`calls=(\d+)`).FindAllStringSubmatch(info, -1) {
-		calls, err := strconv.Atoi(m[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		n += calls
-	}
-	return n
 }
 
 func TestAKilledDevLeavesNoRedisAndLosesNothing(t *testing.T) {

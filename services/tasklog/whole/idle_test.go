@@ -8,6 +8,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/tasklog/tasklog/infra/testredis"
 )
 
 func TestAtIdleTheSystemLeavesRedisAlone(t *testing.T) {
@@ -20,13 +22,14 @@ func TestAtIdleTheSystemLeavesRedisAlone(t *testing.T) {
 	}
 	h.settle()
 	const window = 10 * time.Second
-	before := h.calls()
+	before := testredis.Calls(t, h.redis.Client())
 	<-time.After(window) // it is the time itself that is measured
-	after := h.calls()
+	after := testredis.Calls(t, h.redis.Client())
 
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
 	total := 0
+	delete(after, "info") // by which we ask
 	for _, command := range slices.Sorted(maps.Keys(after)) {
 		if n := after[command] - before[command]; n > 0 {
 			total += n
@@ -47,38 +50,13 @@ func (h *house) settle() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var rates []int
-	for last := h.total(); len(rates) < 30; {
+	for last := testredis.AllCalls(h, h.redis.Client()); len(rates) < 30; {
 		<-tick.C
-		now := h.total()
+		now := testredis.AllCalls(h, h.redis.Client())
 		rates, last = append(rates, now-last), now
 		if n := len(rates); n >= 3 && slices.Max(rates[n-3:])-slices.Min(rates[n-3:]) <= 8 {
 			return
 		}
 	}
 	h.Fatalf("commands in each second: %v: that does not settle", rates)
-}
-
-func (h *house) total() (n int) {
-	for _, calls := range h.calls() {
-		n += calls
-	}
-	return n
-}
-
-// calls is how often Redis has run each command, those of scripts included, but for our asking.
-func (h *house) calls() map[string]int {
-	h.Helper()
-	info, err := h.redis.Client().Info(h.Context(), "commandstats").Result()
-	if err != nil {
-		h.Fatal(err)
-	}
-	calls := map[string]int{}
-	for line := range strings.Lines(info) {
-		name, stats, found := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
-		var n int
-		if _, err := fmt.Sscanf(stats, "%d", &n); found && err == nil && name != "info" {
-			calls[name] = n
-		}
-	}
-	return calls
 }
