@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"strconv"
 )
 
 //go:embed due.lua
@@ -25,10 +26,21 @@ type Dispatched struct {
 // to the workers, as long as the dispatch stream holds fewer than room entries. Members that name no
 // task are removed.
 func (l *Log) Due(ctx context.Context, p Partition, queue string, room int, members []string) (Dispatched, error) {
+	return l.due(ctx, p, queue, room, "", members)
+}
+
+// DueAll is Due for one who has not looked at what waits, and knows these members from the log: where more tasks
+// wait, of which some may be more urgent, it does nothing.
+func (l *Log) DueAll(ctx context.Context, p Partition, queue string, room int, members []string) (Dispatched, error) {
+	return l.due(ctx, p, queue, room, strconv.Itoa(len(members)), members)
+}
+
+// due calls the script; most is how many tasks may wait in all, or "".
+func (l *Log) due(ctx context.Context, p Partition, queue string, room int, most string, members []string) (Dispatched, error) {
 	keys := make([]string, 0, 5+len(members))
 	keys = append(keys, p.Events, p.Waiting(queue), p.Due(queue), p.Ready, p.Paused)
-	args := make([]any, 0, 2+len(members))
-	args = append(args, queue, room)
+	args := make([]any, 0, 3+len(members))
+	args = append(args, queue, room, most)
 	var foreign []any
 	for _, m := range members {
 		if len(m) <= placeBytes {

@@ -3,20 +3,22 @@
 -- KEYS  1 events   2 waiting:<queue>   3 due:<queue>   4 ready   5 paused
 --       6 … task rows
 -- ARGV  1 queue   2 room: how many entries the dispatch stream may hold
---       3 … members of waiting:<queue>, in the order of the rows
+--       3 how many tasks may wait in all ('': any number): when there are more, nothing is done
+--       4 … members of waiting:<queue>, in the order of the rows
 -- Returns {number of tasks made due, room that is left, paused 0|1}
 --
 -- Repeatable: a member that is gone from the waiting set, or whose row is in no state that
 -- TaskDue may leave, is passed over. A dispatch entry has the entry id of its TaskDue, where the
 -- dispatch stream still takes that.
 if redis.call('SISMEMBER', KEYS[5], ARGV[1]) == 1 then return {0, 0, 1} end
+if ARGV[3] ~= '' and redis.call('ZCARD', KEYS[2]) > tonumber(ARGV[3]) then return {0, 0, 0} end
 local room = tonumber(ARGV[2]) - redis.call('XLEN', KEYS[3])
 local now = clock()
 local at = int(now) -- the event is as old as the clock that it was judged by: never early
 local done, gone = 0, {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   if room <= 0 then break end
-  local member, row = ARGV[i], KEYS[i + 3]
+  local member, row = ARGV[i], KEYS[i + 2]
   local r = redis.pcall('HMGET', row, 'state', 'attempt', 'priority', 'dueAt', 'label', 'requested')
   local legal = r[1] == 'waiting' or r[1] == 'delayed' or r[1] == 'retrying'
   -- A row that no decision wrote is none: it must not stop the others.

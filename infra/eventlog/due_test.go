@@ -39,6 +39,23 @@ func TestDueHandsTheBestTasksToTheWorkers(t *testing.T) {
 	})
 }
 
+func TestDueAllDoesNothingWhereOthersWait(t *testing.T) {
+	each(t, func(t *testing.T, h *hand) {
+		h.requested("a", "b")
+		members := h.waiting("q")
+		h.unchanged(func() {
+			if d := must(h.log.DueAll(t.Context(), h.p, "q", 10, members[1:]))(h); d.Done != 0 {
+				t.Errorf("with another one before it: %+v", d)
+			}
+		})
+		if d := must(h.log.DueAll(t.Context(), h.p, "q", 10, members))(h); d.Done != 2 {
+			t.Errorf("all that wait: %+v", d)
+		}
+		h.expect("a", "Requested Due")
+		h.expect("b", "Requested Due")
+	})
+}
+
 func TestDueIsRepeatable(t *testing.T) {
 	each(t, func(t *testing.T, h *hand) {
 		h.requested("a", "b")

@@ -31,9 +31,6 @@ const (
 
 	// A look finds the first glimpsed tasks of each queue that was empty, of glimpses such queues at the most.
 	glimpsed, glimpses = 16, 4
-
-	// quietRead is how many entries are read at once while most of them mean nothing.
-	quietRead = 8
 )
 
 // A dispatcher makes the tasks of one partition due. Two goroutines share it: wake waits for the
@@ -42,7 +39,7 @@ type dispatcher struct {
 	*Scheduler
 	part eventlog.Partition
 
-	woken  chan struct{}  // wake → run: the log has grown
+	woken  chan arrivals  // wake → run: the log has grown
 	seen   chan events.ID // run → wake: everything up to here was there when the last step looked
 	quiet  atomic.Bool    // no step is under way, and after the last one nothing waited
 	offset time.Duration  // Redis' clock minus ours
@@ -59,73 +56,11 @@ type dispatcher struct {
 func newDispatcher(s *Scheduler, p eventlog.Partition) *dispatcher {
 	return &dispatcher{
 		Scheduler: s, part: p, queued: map[string]int{}, refusals: map[string]time.Time{},
-		woken: make(chan struct{}, 1), seen: make(chan events.ID, 1),
+		woken: make(chan arrivals, 1), seen: make(chan events.ID, 1),
 	}
 }
 
-// wake tells run when the log has grown beyond what the last step saw, by an event that can leave something to do.
-// It skips what a step has seen: it wants to know that something happened, not what. So it reads one entry at a time
-// while any may mean something.
-func (d *dispatcher) wake(ctx context.Context) {
-	var pos events.ID
-	select { // the first step says from where on
-	case <-ctx.Done():
-		return
-	case pos = <-d.seen:
-	}
-	for failures := 0; ctx.Err() == nil; {
-		n := 1
-		if d.quiet.Load() {
-			n = quietRead
-		}
-		entries, err := d.log.Follow(ctx, d.part, pos, n, eventlog.MaxBlock)
-		if err != nil {
-			d.failed(ctx, "wake", d.part, failures, err)
-			failures++
-			continue
-		}
-		failures = 0
-		if len(entries) == 0 {
-			continue
-		}
-		stirring := slices.IndexFunc(entries, d.stirs)
-		if stirring < 0 {
-			pos = entries[len(entries)-1].ID
-			continue
-		}
-		pos = entries[stirring].ID
-		select {
-		case <-d.seen: // of a step that began before this event
-		default:
-		}
-		d.woken <- struct{}{}
-		select {
-		case <-ctx.Done():
-			return
-		case seen := <-d.seen:
-			if seen.Compare(pos) > 0 {
-				pos = seen
-			}
-		}
-	}
-}
-
-// stirs reports whether an entry can mean something to do. Where nothing waits, an attempt that became due, was started
-// or was completed means nothing. An entry that is no event may mean anything.
-func (d *dispatcher) stirs(e eventlog.Entry) bool {
-	if !d.quiet.Load() {
-		return true
-	}
-	switch e.Data.(type) {
-	case events.TaskDue, events.TaskStarted, events.TaskCompleted:
-		return false
-	case events.TaskRequested, events.TaskFailed, events.TaskReleased, events.TaskCancelled, events.TaskRetryRequested,
-		events.QueuePaused, events.QueueResumed:
-	}
-	return true
-}
-
-// run takes a step at each wake-up, at each due time and at each tick, until ctx ends.
+// run takes a step at each wake-up that needs one, at each due time and at each tick, until ctx ends.
 func (d *dispatcher) run(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
 		next, seen, err := d.step(ctx)
@@ -135,25 +70,43 @@ func (d *dispatcher) run(ctx context.Context) {
 			continue
 		}
 		failures = 0
-		select {
-		case <-d.seen:
-		default:
+		d.saw(seen)
+		if next > 0 {
+			d.pause(ctx, next)
 		}
-		d.seen <- seen
-		if next <= 0 {
-			continue
-		}
-		t := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-		case <-d.woken:
-		case <-t.C:
-		}
-		t.Stop()
 	}
 	select { // let wake go, if it waits to be heard
 	case <-d.woken:
 	default:
+	}
+}
+
+// saw tells wake up to where the log was seen.
+func (d *dispatcher) saw(seen events.ID) {
+	select {
+	case <-d.seen:
+	default:
+	}
+	d.seen <- seen
+}
+
+// pause returns when a step must be taken, which is after the given time at the latest. Until then it hands over what
+// arrives in a quiet queue.
+func (d *dispatcher) pause(ctx context.Context, next time.Duration) {
+	t := time.NewTimer(next)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			return
+		case came := <-d.woken:
+			if !d.hand(ctx, came) {
+				return
+			}
+			d.saw(events.ID{}) // nothing beyond what woke us
+		}
 	}
 }
 
@@ -324,9 +277,14 @@ func (d *dispatcher) dispatch(ctx context.Context, queue string, s sight) (more 
 	if err != nil {
 		return false, err
 	}
+	d.dispatched(done)
+	return done.Done == eventlog.MaxItems && done.Room > 0, nil
+}
+
+// dispatched counts what became due.
+func (d *dispatcher) dispatched(done eventlog.Dispatched) {
 	crashpoint.Hit(crashpoint.SchedulerAfterDue)
 	d.metrics.dispatched.Add(float64(done.Done))
-	return done.Done == eventlog.MaxItems && done.Room > 0, nil
 }
 
 // first returns the best n members of waiting:<queue>. In a queue that was empty the look has mostly found all of them.

@@ -11,7 +11,7 @@ import (
 	"github.com/tasklog/tasklog/services/scheduler"
 )
 
-func TestATaskOfAQuietQueueCostsASchedulerTwoLooksAtTheMost(t *testing.T) {
+func TestTasksOfAQuietQueueCostASchedulerNoLook(t *testing.T) {
 	srv := testredis.Start(t)
 	h := build(t, srv.URL(), scheduler.Config{}, 1)
 	h.worker(10)
@@ -29,9 +29,9 @@ func TestATaskOfAQuietQueueCostsASchedulerTwoLooksAtTheMost(t *testing.T) {
 	for i := range n {
 		life(fmt.Sprint("t", i))
 	}
-	// One for the task, and now and then one that did not see an event of its own millisecond; the event that it was
-	// due, its start and its end are none.
-	if did := looks() - before; did < n || did > 2*n {
+	// What was asked for is handed over as the log tells of it; that it was due, its start and its end mean nothing.
+	// A look comes when knowledge of the workers was old, and at a tick.
+	if did := looks() - before; did > n/5 {
 		t.Errorf("%d looks for %d tasks", did, n)
 	}
 }
