@@ -9,6 +9,8 @@
 -- only, for the next extension of the lease is refused. The lock stays until the worker lets go of
 -- it, so that a requested retry does not start beside the old attempt.
 -- Repeatable: a cancelled task answers with the entry id that it has, and one that was retried since is let alone.
+-- The first ZREM removes nothing, but after it Redis lets the script write even when it is out of memory: then, too,
+-- an operator must be able to get rid of what waits.
 local r = redis.call('HMGET', KEYS[1], 'state', 'queue', 'label', 'requested', 'retry')
 if not r[1] then return {'missing'} end
 if r[1] == 'cancelled' then return {'ok', newest(KEYS[1])} end
@@ -17,6 +19,7 @@ if r[2] ~= ARGV[2] then return {'moved', r[2]} end
 if (r[5] or '') ~= ARGV[6] then return {'retried', r[1]} end
 
 local due = r[1] == 'due' and newest(KEYS[1]) -- what its dispatch entry is named by, too
+redis.call('ZREM', KEYS[6], '')
 local id = append(KEYS[2], 'TaskCancelled', ARGV[1], '{' .. r[3] .. ',' .. ARGV[3] .. ',"from":"' .. r[1] .. '"}')
 redis.call('HSET', KEYS[1], 'state', 'cancelled', id, '')
 keep(KEYS[1], id, ARGV[5])

@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -154,6 +155,7 @@ func TestWhatRunsCanEndWhenRedisIsOutOfMemory(t *testing.T) {
 	h.requested("unstarted")
 	h.due("q")
 	unstarted := h.take("unstarted", "w1")
+	h.requested("unwanted")
 	if err := server.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,10 +170,16 @@ func TestWhatRunsCanEndWhenRedisIsOutOfMemory(t *testing.T) {
 	must(h.log.Abandon(t.Context(), "abandoned", abandoned.Number, "w1", 0, new(hour)))(h)
 	must(h.log.Release(t.Context(), released, events.ReasonShutdown, nil))(h)
 	must(h.log.Release(t.Context(), unstarted, events.ReasonShutdown, nil))(h)
+	must(h.log.Cancel(t.Context(), "unwanted", "ops", ""))(h)
+	for _, turn := range []func(ctx context.Context, queue, by string) (bool, error){h.log.Pause, h.log.Resume} {
+		if changed := must(turn(t.Context(), "q", "ops"))(h); !changed {
+			t.Error("a queue was not paused or resumed")
+		}
+	}
 	if _, err := h.log.Request(t.Context(), want("another")); !eventlog.Unavailable(err) {
 		t.Errorf("a request: %v", err)
 	}
-	h.agree(h.all(), "done", "failed", "abandoned", "released", "unstarted")
+	h.agree(h.all(), "done", "failed", "abandoned", "released", "unstarted", "unwanted")
 }
 
 func TestRowsOfAnotherVersionAreNotDecidedBy(t *testing.T) {
