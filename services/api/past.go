@@ -198,11 +198,16 @@ func (a *API) listTasksAt(c *gin.Context, at *moment, q taskQuery) {
 		a.fail(c, err)
 		return
 	}
+	wrong, err := a.log.Errors(c.Request.Context(), page.Tasks)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
 	answer(c, http.StatusOK, struct {
 		Tasks []wire.Task `json:"tasks"`
 		Next  string      `json:"next,omitempty"`
 		asOf
-	}{wire.TasksOf(page.Tasks), page.Next, asOfEntry(at.ID, v.Last)})
+	}{wire.TasksOf(page.Tasks, wrong), page.Next, asOfEntry(at.ID, v.Last)})
 }
 
 // taskAt serves GET /api/tasks/:id?at=.

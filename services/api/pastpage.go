@@ -76,9 +76,14 @@ func (a *API) until(ctx context.Context, page *dashboard.PastPage, at *moment, f
 	if err != nil {
 		return err
 	}
+	wrong, err := a.log.Errors(ctx, list.Tasks)
+	if err != nil {
+		return err
+	}
 	page.At, page.Newest, page.Missed, page.Queues = at.ID, v.Last, v.Missed, wire.QueuesOf(&v.Queues)
 	page.Tasks = dashboard.TasksPage{
-		Base: page.Base, State: filter.State, Queue: filter.Queue, Name: filter.Name, Cursor: filter.Cursor, Tasks: list.Tasks, Next: list.Next,
+		Base: page.Base, State: filter.State, Queue: filter.Queue, Name: filter.Name, Cursor: filter.Cursor,
+		Tasks: list.Tasks, Errors: wrong, Next: list.Next,
 	}
 	return nil
 }

@@ -79,6 +79,16 @@ func TestAFailedTaskTellsWhyAndCanBeRetried(t *testing.T) {
 	if d := h.detail("a"); d.State != "failed" || d.Error != "no <such> address" || d.Reason != "rejected" {
 		t.Errorf("task = %+v", d)
 	}
+	for _, path := range []string{"/api/tasks?state=failed", "/api/tasks?at=now", "/api/tasks/a"} {
+		if got := h.must(http.StatusOK, h.get(path)).body; strings.Count(got, `"error":"no <such> address"`) == 0 {
+			t.Errorf("%s tells no error: %s", path, got)
+		}
+	}
+	for _, path := range []string{"/admin/tasks", "/admin/past?at=now"} {
+		if got := h.must(http.StatusOK, h.get(path)).body; !strings.Contains(got, `<td data-label="error" class="quiet">no &lt;such&gt; address</td>`) {
+			t.Errorf("%s tells no error: %s", path, got)
+		}
+	}
 	isProblem(t, h.do(http.MethodPost, "/api/tasks/a/cancel", ""), http.StatusConflict)
 	r := h.must(http.StatusOK, h.do(http.MethodPost, "/api/tasks/a/retry", ""))
 	if r.field(t, "state") != "waiting" || r.field(t, "eventId") == "" {

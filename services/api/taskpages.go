@@ -25,9 +25,13 @@ func (a *API) tasksPage(c *gin.Context, b dashboard.Base) (dashboard.Page, error
 // tasksOf reads a page of a list of tasks.
 func (a *API) tasksOf(ctx context.Context, b dashboard.Base, q taskQuery) (dashboard.TasksPage, error) {
 	list, about, err := a.tasks(ctx, q)
+	if err != nil {
+		return dashboard.TasksPage{}, err
+	}
+	wrong, err := a.log.Errors(ctx, list.Tasks)
 	return dashboard.TasksPage{
 		Base: b, State: q.State, Queue: q.Queue, Name: q.Name, Cursor: q.Cursor, Text: q.Text, From: q.From, To: q.To,
-		Tasks: list.Tasks, Next: list.Next, Search: about,
+		Tasks: list.Tasks, Errors: wrong, Next: list.Next, Search: about,
 	}, err
 }
 

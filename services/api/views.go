@@ -32,11 +32,16 @@ func (a *API) listTasks(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
+	wrong, err := a.log.Errors(c.Request.Context(), page.Tasks)
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
 	answer(c, http.StatusOK, struct {
 		Tasks  []wire.Task  `json:"tasks"`
 		Next   string       `json:"next,omitempty"`   // the cursor of the next page, if there is one
 		Search *wire.Search `json:"search,omitempty"` // what was looked through, with q, from or to
-	}{wire.TasksOf(page.Tasks), page.Next, searched})
+	}{wire.TasksOf(page.Tasks, wrong), page.Next, searched})
 }
 
 // listQueues serves GET /api/queues.

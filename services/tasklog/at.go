@@ -27,7 +27,8 @@ with their newest change first, or one task with its history up to then.
 
 The log is read from the nearest snapshot that a projector made before the instant; without one from its
 beginning, some hundred thousand events a second. Every task that was under way is told; of those that
-were over, at least the newest thousand of each queue and state.`
+were over, at least the newest thousand of each queue and state. Failed and retrying tasks tell the
+first line of their error, as long as Redis has it in its log.`
 
 // atOptions choose what is told.
 type atOptions struct {
@@ -107,7 +108,7 @@ func (p *program) at(ctx context.Context, args []string, o atOptions) error {
 	p.warnPast(v)
 	if what == "tasks" {
 		p.warnQueue(v, o.queue)
-		return p.tasksAt(v, until, o)
+		return p.tasksAt(ctx, log, v, until, o)
 	}
 	out := struct {
 		At     string       `json:"at"`
@@ -184,20 +185,32 @@ type taskPlace struct {
 	State     events.State `json:"state"`
 	UpdatedAt string       `json:"updatedAt"`
 	EventID   string       `json:"eventId"` // of the event that put it there
+	Error     string       `json:"error,omitempty"`
 }
 
-func placesOf(list []asof.Place) []taskPlace {
+func placesOf(ctx context.Context, log *eventlog.Log, list []asof.Place) ([]taskPlace, error) {
+	outlines := make([]events.Task, len(list))
+	for i, t := range list {
+		outlines[i] = t.Outline()
+	}
+	wrong, err := log.Errors(ctx, outlines)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]taskPlace, 0, len(list))
 	for _, t := range list {
-		out = append(out, taskPlace{t.Task, t.Name, t.Queue, t.State, wire.Stamp(t.At.Ms), t.At.String()})
+		out = append(out, taskPlace{t.Task, t.Name, t.Queue, t.State, wire.Stamp(t.At.Ms), t.At.String(), wire.Brief(wrong[t.Task])})
 	}
-	return out
+	return out, nil
 }
 
+// maxErrorShown is how many characters of an error a line of a table has.
+const maxErrorShown = 80
+
 func sayPlaces(w io.Writer, list []taskPlace, more int) {
-	t := newTable("task", "name", "queue", "state", "since")
+	t := newTable("task", "name", "queue", "state", "since", "error")
 	for _, place := range list {
-		t.AppendRow([]any{clean(place.TaskID), clean(place.TaskName), clean(place.Queue), place.State, place.UpdatedAt})
+		t.AppendRow([]any{clean(place.TaskID), clean(place.TaskName), clean(place.Queue), place.State, place.UpdatedAt, brief(place.Error, maxErrorShown)})
 	}
 	say(w, "%s", t.Render())
 	if more > 0 {
@@ -205,16 +218,20 @@ func sayPlaces(w io.Writer, list []taskPlace, more int) {
 	}
 }
 
-func (p *program) tasksAt(v *asof.View, until events.ID, o atOptions) error {
+func (p *program) tasksAt(ctx context.Context, log *eventlog.Log, v *asof.View, until events.ID, o atOptions) error {
 	list := v.Places(func(t asof.Place) bool {
 		return (o.state == "" || t.State == events.State(o.state)) && (o.queue == "" || t.Queue == o.queue) && (o.name == "" || t.Name == o.name)
 	})
 	more := max(0, len(list)-o.limit)
+	places, err := placesOf(ctx, log, list[:len(list)-more])
+	if err != nil {
+		return err
+	}
 	out := struct {
 		At    string      `json:"at"`
 		Tasks []taskPlace `json:"tasks"`
 		More  int         `json:"more"` // that --limit left out
-	}{events.FormatInstant(until), placesOf(list[:len(list)-more]), more}
+	}{events.FormatInstant(until), places, more}
 	return p.print(out, func(w io.Writer) {
 		switch {
 		case !sayPast(w, v, until):

@@ -74,13 +74,17 @@ func (p *program) diff(ctx context.Context, from, to, queue string, limit int) e
 		}
 	}
 	more := max(0, len(moved)-limit)
+	places, err := placesOf(ctx, log, moved[:len(moved)-more])
+	if err != nil {
+		return err
+	}
 	out := struct {
 		From   string      `json:"from"`
 		To     string      `json:"to"`
 		Queues []queueDiff `json:"queues"`
 		Tasks  []taskPlace `json:"tasks"` // that moved, and where they are after
 		More   int         `json:"more"`  // that --limit left out
-	}{events.FormatInstant(first), events.FormatInstant(second), diffQueues(before, after, queue), placesOf(moved[:len(moved)-more]), more}
+	}{events.FormatInstant(first), events.FormatInstant(second), diffQueues(before, after, queue), places, more}
 	return p.print(out, func(w io.Writer) {
 		say(w, "from %s to %s\n", out.From, out.To)
 		if len(out.Queues) == 0 {

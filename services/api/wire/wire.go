@@ -6,6 +6,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tasklog/tasklog/events"
@@ -44,6 +45,9 @@ type Task struct {
 	Attempts    int          `json:"attempts"`              // how many count against maxAttempts
 	MaxAttempts int          `json:"maxAttempts,omitempty"` // not told of completed tasks in lists
 	Worker      string       `json:"worker,omitempty"`      // of the last attempt
+	// Error is what the last attempt failed with, or why the task was cancelled. Lists tell it of failed and of
+	// retrying tasks, in Brief.
+	Error string `json:"error,omitempty"`
 }
 
 // TaskOf is a task as it is now.
@@ -58,13 +62,29 @@ func TaskOf(t events.Task) Task {
 	return v
 }
 
-// TasksOf is TaskOf of a list, which is never null.
-func TasksOf(list []events.Task) []Task {
+// TasksOf is TaskOf of a list, which is never null, with what went wrong with some of them, by id.
+func TasksOf(list []events.Task, wrong map[string]string) []Task {
 	out := make([]Task, len(list))
 	for i, t := range list {
 		out[i] = TaskOf(t)
+		out[i].Error = Brief(wrong[t.ID])
 	}
 	return out
+}
+
+// maxBrief is how many characters of an error a list tells.
+const maxBrief = 200
+
+// Brief is an error as lists tell it: the first line, and not all of a long one.
+func Brief(s string) string {
+	line, _, more := strings.Cut(strings.TrimSpace(s), "\n")
+	if r := []rune(line); len(r) > maxBrief {
+		line, more = string(r[:maxBrief]), true
+	}
+	if more {
+		return strings.TrimSpace(line) + "…"
+	}
+	return line
 }
 
 // Detail is all of one task.
@@ -75,7 +95,6 @@ type Detail struct {
 	TimeoutMs   int64           `json:"timeoutMs,omitempty"`
 	Traceparent string          `json:"traceparent,omitempty"`
 	Result      json.RawMessage `json:"result,omitempty"` // of a completed task
-	Error       string          `json:"error,omitempty"`  // of the last attempt if it failed, or why the task was cancelled
 	Reason      events.Reason   `json:"reason,omitempty"` // of the failure
 	Events      []Event         `json:"events"`           // all that the log still holds, in order
 }
