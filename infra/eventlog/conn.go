@@ -121,5 +121,5 @@ func answered(err error, prefixes ...string) bool {
 	}
 	return slices.ContainsFunc(prefixes, func(prefix string) bool {
 		return strings.HasPrefix(reply.Error(), prefix) || strings.Contains(reply.Error(), "-"+prefix)
-	}) || slices.Contains(prefixes, "OOM") && strings.Contains(reply.Error(), "OOM command not allowed")
+	})
 }

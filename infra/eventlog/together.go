@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -12,7 +11,7 @@ import (
 // two of them. That is little, because such a Redis takes no tasks and saves no views. reads may be called twice.
 func Together(ctx context.Context, rdb redis.Cmdable, reads func(redis.Pipeliner) error) ([]redis.Cmder, error) {
 	cmds, err := rdb.TxPipelined(ctx, reads)
-	if err != nil && strings.HasPrefix(err.Error(), "EXECABORT") {
+	if answered(err, "EXECABORT") {
 		return rdb.Pipelined(ctx, reads)
 	}
 	return cmds, err

@@ -24,6 +24,9 @@ const key = "{0}:lock:task:a"
 // once takes what is free, and waits for nothing.
 var once = lock.Config{TTL: time.Minute, Tries: 1}
 
+// thrice tries again what is taken.
+var thrice = lock.Config{TTL: time.Minute, Tries: 3, Delay: time.Millisecond, Jitter: time.Millisecond}
+
 // each runs a test with the client of the workers, on a real Redis and on the embedded one.
 func each(t *testing.T, f func(t *testing.T, rdb redis.UniversalClient)) {
 	t.Helper()
@@ -40,6 +43,16 @@ func take(t *testing.T, l *lock.Locker) *lock.Mutex {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func giveBack(t *testing.T, rdb redis.UniversalClient, m *lock.Mutex) {
+	t.Helper()
+	if err := m.Unlock(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := rdb.Exists(t.Context(), key).Val(); n != 0 {
+		t.Error("it is still taken")
+	}
 }
 
 func TestOneOfFiftyHoldsTheMutex(t *testing.T) {
@@ -167,12 +180,7 @@ func TestUnlockFreesOnlyWhatIsOnesOwn(t *testing.T) {
 			t.Errorf("the key holds %q, want %q of who took it since", value, theirs.Token)
 		}
 		for range 2 { // twice is once
-			if err := theirs.Unlock(t.Context()); err != nil {
-				t.Error(err)
-			}
-		}
-		if n := rdb.Exists(t.Context(), key).Val(); n != 0 {
-			t.Error("it is still taken")
+			giveBack(t, rdb, theirs)
 		}
 	})
 }
@@ -263,7 +271,7 @@ func TestTheContextEndsTheTries(t *testing.T) {
 
 func TestAMutexIsTakenInTheStepThatItIsTakenFor(t *testing.T) {
 	each(t, func(t *testing.T, rdb redis.UniversalClient) {
-		l := lock.New(rdb, lock.Config{TTL: time.Minute, Tries: 3, Delay: time.Millisecond, Jitter: time.Millisecond})
+		l := lock.New(rdb, thrice)
 		var values []string
 		m, err := l.LockWith(t.Context(), key, func(value string) (bool, error) {
 			values = append(values, value)
@@ -272,18 +280,13 @@ func TestAMutexIsTakenInTheStepThatItIsTakenFor(t *testing.T) {
 		if err != nil || len(values) != 3 || values[0] != m.Token || values[1] != m.Token || values[2] != m.Token {
 			t.Fatalf("got %+v, %v: it was tried with %q", m, err, values)
 		}
-		if err := m.Unlock(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if n := rdb.Exists(t.Context(), key).Val(); n != 0 {
-			t.Error("it is not given back")
-		}
+		giveBack(t, rdb, m)
 	})
 }
 
 func TestAStepThatNeverGetsTheMutexIsToldThatItIsTaken(t *testing.T) {
 	each(t, func(t *testing.T, rdb redis.UniversalClient) {
-		l := lock.New(rdb, lock.Config{TTL: time.Minute, Tries: 3, Delay: time.Millisecond, Jitter: time.Millisecond})
+		l := lock.New(rdb, thrice)
 		tries := 0
 		m, err := l.LockWith(t.Context(), key, func(string) (bool, error) {
 			tries++
@@ -297,7 +300,7 @@ func TestAStepThatNeverGetsTheMutexIsToldThatItIsTaken(t *testing.T) {
 
 func TestAStepThatFailsEndsTheTriesAndLeavesTheMutexToItsCaller(t *testing.T) {
 	each(t, func(t *testing.T, rdb redis.UniversalClient) {
-		l := lock.New(rdb, lock.Config{TTL: time.Minute, Tries: 3, Delay: time.Millisecond, Jitter: time.Millisecond})
+		l := lock.New(rdb, thrice)
 		tries, broken := 0, errors.New("broken")
 		m, err := l.LockWith(t.Context(), key, func(value string) (bool, error) {
 			tries++
@@ -306,16 +309,11 @@ func TestAStepThatFailsEndsTheTriesAndLeavesTheMutexToItsCaller(t *testing.T) {
 		if !errors.Is(err, broken) || tries != 1 {
 			t.Fatalf("got %v after %d tries", err, tries)
 		}
-		if err := m.Unlock(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if n := rdb.Exists(t.Context(), key).Val(); n != 0 {
-			t.Error("it is not given back")
-		}
+		giveBack(t, rdb, m)
 	})
 }
 
-func TestAMutexThatIsOverBeforeItsStepIsIsNotSaidToBeTaken(t *testing.T) {
+func TestAMutexThatIsOverBeforeItsStepIsNotSaidToBeTaken(t *testing.T) {
 	each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		const ttl = 20 * time.Millisecond
 		l := lock.New(rdb, lock.Config{TTL: ttl, Tries: 1})
