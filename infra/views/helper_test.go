@@ -123,9 +123,6 @@ func (h *house) complete(p eventlog.Partition, queue string) {
 		for _, m := range members {
 			_, task, _ := strings.Cut(m, ":")
 			a := eventlog.Attempt{Task: task, Queue: queue, Number: 1, Token: "token", Worker: "w"}
-			if err := rdb.Set(ctx, p.Lock(task), a.Token, ttl).Err(); err != nil {
-				h.Fatal(err)
-			}
 			row, err := h.log.Task(ctx, task)
 			if err != nil {
 				h.Fatal(err)

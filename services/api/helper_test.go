@@ -221,9 +221,6 @@ func (h *house) start(queue, task string) eventlog.Attempt {
 		h.Fatal(err)
 	}
 	a := eventlog.Attempt{Task: task, Queue: queue, Number: t.Attempt + 1, Token: "token", Worker: "w", Entry: t.Events[len(t.Events)-1]}
-	if err := rdb.Set(ctx, p.Lock(task), a.Token, time.Minute).Err(); err != nil {
-		h.Fatal(err)
-	}
 	if _, err := h.log.Start(ctx, a, time.Minute); err != nil {
 		h.Fatal(err)
 	}

@@ -63,7 +63,6 @@ func busy(t *testing.T) (*house, string) {
 		if i%4 == 0 {
 			continue // it stays due
 		}
-		h.must(h.rdb.Set(ctx, log.Of(row.ID).Lock(row.ID), a.Token, hour).Err())
 		_, err := log.Start(ctx, a, time.Minute)
 		h.must(err)
 		switch i % 4 {

@@ -122,9 +122,6 @@ func (h *house) start(task string, lease time.Duration) eventlog.Attempt {
 	e := h.awaitType(task, events.TypeTaskDue)
 	due := e.Data.(events.TaskDue)
 	a := eventlog.Attempt{Task: task, Queue: due.Queue, Number: due.Attempt, Token: "token", Worker: "w", Entry: e.ID}
-	if err := h.log.Conn().View.Set(h.Context(), h.p.Lock(task), a.Token, lease).Err(); err != nil {
-		h.Fatal(err)
-	}
 	if _, err := h.log.Start(h.Context(), a, lease); err != nil {
 		h.Fatal(err)
 	}

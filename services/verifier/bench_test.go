@@ -72,9 +72,6 @@ func live(b *testing.B, log *eventlog.Log, n int) {
 			a := eventlog.Attempt{Queue: "q", Number: 1, Worker: "w", Token: entries[i].ID}
 			a.Task, _ = entries[i].Values["task"].(string)
 			a.Entry, _ = events.ParseID(entries[i].ID) // Redis wrote it
-			if err := log.Conn().Decide.Set(ctx, p.Lock(a.Task), a.Token, hour).Err(); err != nil {
-				return err
-			}
 			if _, err := log.Start(ctx, a, hour); err != nil {
 				return err
 			}

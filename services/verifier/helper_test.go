@@ -90,7 +90,7 @@ func (h *house) start(id string) eventlog.Attempt {
 		Task: id, Queue: "q", Number: row.Attempt + 1, Token: id + " " + row.Events[len(row.Events)-1].String(), Worker: "w",
 		Entry: row.Events[len(row.Events)-1],
 	}
-	h.must(h.rdb.Set(h.Context(), h.p.Lock(id), a.Token, hour).Err())
+	h.must(h.rdb.Set(h.Context(), h.p.Lock(id), a.Token, hour).Err()) // an attempt that was abandoned may still hold it
 	_, err = h.log.Start(h.Context(), a, hour)
 	h.must(err)
 	a.Entry = events.ID{}

@@ -65,9 +65,6 @@ func spin(ctx context.Context, log *eventlog.Log, task, queue string, turned cha
 		a := eventlog.Attempt{
 			Task: task, Queue: queue, Number: taken[0].Attempt, Token: fmt.Sprint("token", n), Worker: "w", Entry: taken[0].Entry,
 		}
-		if err := rdb.Set(life, p.Lock(task), a.Token, time.Minute).Err(); err != nil {
-			return err
-		}
 		if _, err := log.Start(life, a, time.Minute); err != nil {
 			return err
 		}
