@@ -53,7 +53,7 @@ func (p *program) await(
 		if unreachable, ok := errors.AsType[*unreachableError](err); ok {
 			err = unreachable.err // what it advises is for people who gave a command
 		}
-		logger.LogAttrs(ctx, slog.LevelWarn, "redis does not answer: waiting for it", slog.String("redis", redacted(at)),
+		logger.LogAttrs(ctx, slog.LevelWarn, "redis cannot be used yet: waiting for it", slog.String("redis", redacted(at)),
 			slog.Any("error", err), slog.Duration("patience", time.Until(deadline).Round(time.Second)))
 	})
 	return log, shut, err

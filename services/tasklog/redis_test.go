@@ -52,7 +52,7 @@ func TestAServiceWaitsForARedisThatAnswersOnlyBriefly(t *testing.T) {
 	line := network.Start(t, testredis.Start(t, "--appendonly", "yes").Addr())
 	line.Cut(network.Replies, 100) // PONG comes through, what follows does not
 	p := launch(t, t.TempDir(), []string{"TASKLOG_REDIS_URL=" + line.URL(), "TASKLOG_ADDR=127.0.0.1:0"}, "api")
-	p.says(t, "redis does not answer: waiting for it")
+	p.says(t, "redis cannot be used yet: waiting for it")
 	line.Heal()
 	p.says(t, "the API listens")
 	p.terminate(t)
@@ -63,7 +63,7 @@ func TestWhatTheRedisClientSaysOfItsConnectionsIsLoggedForThoseWhoDebugAndForNob
 	srv.Kill()
 	for level, want := range map[string]string{
 		"debug": `"level":"DEBUG","msg":"the redis client speaks","says":"[^"]*refused`,
-		"info":  "redis does not answer: waiting for it",
+		"info":  "redis cannot be used yet: waiting for it",
 	} {
 		p := launch(t, t.TempDir(), []string{"TASKLOG_REDIS_URL=" + srv.URL(), "TASKLOG_LOG_FORMAT=json", "TASKLOG_LOG_LEVEL=" + level}, "scheduler")
 		p.says(t, want)
