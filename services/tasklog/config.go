@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,7 +44,7 @@ func (p *program) configCmd() *cobra.Command {
 	cmd := p.withJSON(&cobra.Command{
 		Use: "config", Short: "List every setting: its variable, flag, default and meaning", Args: wants(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all := variables(cmd.Root(), configs())
+			all := variables(cmd.Root())
 			return p.print(all, func(w io.Writer) {
 				t := newTable("variable", "flag", "default", "meaning")
 				for _, v := range all {
@@ -75,30 +73,23 @@ func code(s string) string {
 	return "`" + s + "`"
 }
 
-// variables reads the settings from the tags of Configs and the flags of commands. One that several
-// Configs have is told once.
-func variables(root *cobra.Command, configs []any) []variable {
+// variables reads the settings from the tags of Configs and the flags of commands.
+func variables(root *cobra.Command) []variable {
 	flags := flagsByVariable(root)
 	var all []variable
-	for _, c := range configs {
-		for field, v := range fields(reflect.ValueOf(c)) {
-			name := field.Tag.Get("env")
-			one := variable{Name: name, Meaning: field.Tag.Get("usage")}
-			if !v.IsZero() {
-				one.Default = fmt.Sprint(v)
-			}
-			if f := flags[name]; f != nil {
-				one.Flag = "--" + f.Name
-				if one.Meaning == "" {
-					one.Meaning = f.Usage
-				}
-			}
-			one.Meaning, one.Default = splitDefault(one.Meaning, one.Default)
-			known := func(v variable) bool { return v.Name == name }
-			if !slices.ContainsFunc(all, known) {
-				all = append(all, one)
+	for field, v := range known() {
+		one := variable{Name: field.Tag.Get("env"), Meaning: field.Tag.Get("usage")}
+		if !v.IsZero() {
+			one.Default = fmt.Sprint(v)
+		}
+		if f := flags[one.Name]; f != nil {
+			one.Flag = "--" + f.Name
+			if one.Meaning == "" {
+				one.Meaning = f.Usage
 			}
 		}
+		one.Meaning, one.Default = splitDefault(one.Meaning, one.Default)
+		all = append(all, one)
 	}
 	return all
 }

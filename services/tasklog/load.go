@@ -29,6 +29,22 @@ func fields(config reflect.Value) iter.Seq2[reflect.StructField, reflect.Value] 
 	}
 }
 
+// known are the fields of all Configs that have a variable, with their defaults. One that several Configs have is told once.
+func known() iter.Seq2[reflect.StructField, reflect.Value] {
+	return func(yield func(reflect.StructField, reflect.Value) bool) {
+		told := map[string]bool{}
+		for _, c := range configs() {
+			for field, v := range fields(reflect.ValueOf(c)) {
+				name := field.Tag.Get("env")
+				if !told[name] && !yield(field, v) {
+					return
+				}
+				told[name] = true
+			}
+		}
+	}
+}
+
 // load reads a Config. The error is one of usage, and names every setting that is wrong.
 func load[C any](s settings) (C, error) {
 	var c C
@@ -53,14 +69,9 @@ func (s settings) fill(config reflect.Value) error {
 // waits for its Redis.
 func (s settings) check() error {
 	var wrong []error
-	known := map[string]bool{} // several Configs may have one
-	for _, c := range configs() {
-		for field, v := range fields(reflect.ValueOf(c)) {
-			name := field.Tag.Get("env")
-			if g := s[name]; g.value != "" && !known[name] {
-				wrong = append(wrong, g.into(reflect.New(v.Type()).Elem(), field.Tag))
-			}
-			known[name] = true
+	for field := range known() {
+		if g := s[field.Tag.Get("env")]; g.value != "" {
+			wrong = append(wrong, g.into(reflect.New(field.Type).Elem(), field.Tag))
 		}
 	}
 	if err := errors.Join(wrong...); err != nil {
@@ -110,21 +121,20 @@ func (g given) into(v reflect.Value, tag reflect.StructTag) error {
 	if errors.Is(err, strconv.ErrRange) {
 		what = "is out of range"
 	}
-	return fmt.Errorf("%s: %q %s%s", g.by, g.value, what, example(tag.Get("env"), v))
+	return fmt.Errorf("%s: %q %s%s", g.by, g.value, what, example(tag.Get("env")))
 }
 
 // example tells the default of a setting. One that has none, such as a bound for what is kept, gets no number from us
 // that somebody could take for advice.
-func example(variable string, v reflect.Value) string {
-	for _, c := range configs() {
-		for field, v := range fields(reflect.ValueOf(c)) {
-			if field.Tag.Get("env") == variable && !v.IsZero() {
-				return fmt.Sprintf("; want one such as %v", v)
-			}
+func example(variable string) string {
+	for field, usual := range known() {
+		switch {
+		case field.Tag.Get("env") != variable:
+		case !usual.IsZero():
+			return fmt.Sprintf("; want one such as %v", usual)
+		case field.Type == reflect.TypeFor[time.Duration]():
+			return "; want a number with a unit: ms, s, m or h"
 		}
-	}
-	if _, ok := v.Interface().(time.Duration); ok {
-		return "; want a number with a unit: ms, s, m or h"
 	}
 	return ""
 }

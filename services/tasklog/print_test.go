@@ -46,7 +46,7 @@ func TestTextOfSeveralLinesIsIndentedSoThatNoneOfThemPassesForOurs(t *testing.T)
 func TestEverySettingIsInTheTable(t *testing.T) {
 	root := newRoot(&program{settings: settings{}})
 	listed := map[string]bool{}
-	for _, v := range variables(root, configs()) {
+	for _, v := range variables(root) {
 		if listed[v.Name] {
 			t.Errorf("%s is there twice", v.Name)
 		}
