@@ -44,10 +44,13 @@ func ParseInstant(s string, now time.Time) (ID, error) {
 	return id, nil
 }
 
+// TimeLayout is how people and programs are told a time of ours, in UTC, to the ms.
+const TimeLayout = "2006-01-02T15:04:05.000Z07:00"
+
 // FormatInstant is the inverse of ParseInstant: the entry that an id names, or else the time whose last ms it is.
 func FormatInstant(id ID) string {
 	if id.Seq == math.MaxUint64 {
-		return id.Time().Format("2006-01-02T15:04:05.000Z07:00")
+		return id.Time().Format(TimeLayout)
 	}
 	return id.String()
 }

@@ -48,7 +48,7 @@ type UncoveredError struct {
 func (e *UncoveredError) Error() string {
 	left := "nothing is left"
 	if !e.First.IsZero() {
-		left = fmt.Sprintf("what is left begins at %s (%s)", e.First, e.First.Time().Format("2006-01-02T15:04:05.000Z07:00"))
+		left = fmt.Sprintf("what is left begins at %s (%s)", e.First, e.First.Time().Format(events.TimeLayout))
 	}
 	return fmt.Sprintf("partition %d: %d entries were removed, and %s: that instant cannot be told, "+
 		"unless they are in an archive that TASKLOG_ARCHIVE or --archive names", e.Partition, e.Removed, left)

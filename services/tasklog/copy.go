@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tasklog/tasklog/infra/eventlog"
+	"github.com/tasklog/tasklog/services/api/wire"
 	"github.com/tasklog/tasklog/services/copier"
 	"github.com/tasklog/tasklog/services/projector"
 	"github.com/tasklog/tasklog/services/rebuilder"
@@ -252,10 +253,10 @@ func (p *program) sayCopied(sum copier.Summary, cfg copier.Config, partitions in
 				say(w, "%d attempts ran here: they end as abandoned there and are tried again", sum.Running)
 			}
 		case copier.Clone:
-			say(w, "opened %s as of %s; this log goes on too", cfg.Target, sum.UpTo.UTC().Format("2006-01-02T15:04:05.000Z"))
+			say(w, "opened %s as of %s; this log goes on too", cfg.Target, wire.Stamp(sum.UpTo.UnixMilli()))
 			say(w, "tasks that are not over will run in both, and so will the %d attempts that run now", sum.Running)
 		case copier.Follow:
-			say(w, "it has all that was here before %s, and stays shut: run the same again, or with --move at the end", sum.UpTo.UTC().Format("2006-01-02T15:04:05.000Z"))
+			say(w, "it has all that was here before %s, and stays shut: run the same again, or with --move at the end", wire.Stamp(sum.UpTo.UnixMilli()))
 			if sum.Behind > 0 {
 				say(w, "this log went on: it has %d entries more by now", sum.Behind)
 			}

@@ -18,7 +18,7 @@ func Stamp(ms int64) string {
 	if ms == 0 {
 		return ""
 	}
-	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	return time.UnixMilli(ms).UTC().Format(events.TimeLayout)
 }
 
 // Receipt is the answer to a request for a task. For a duplicate it tells of the first task.
