@@ -30,7 +30,7 @@ const (
 // memory has the views of the past that were asked for last. One is made at a time: that takes a second's work and
 // some memory.
 type memory struct {
-	turn *semaphore.Weighted // of the one that reads the past; see API.readPast
+	turn *semaphore.Weighted // of the one that reads the past
 	list []remembered        // the newest first
 }
 
@@ -40,6 +40,17 @@ type remembered struct {
 }
 
 func newMemory() *memory { return &memory{turn: semaphore.NewWeighted(1)} }
+
+// inTurn reads when its turn comes, and reports whether it had to wait for that.
+func (m *memory) inTurn(ctx context.Context, read func(context.Context) error) (waited bool, err error) {
+	if waited = !m.turn.TryAcquire(1); waited {
+		if err := m.turn.Acquire(ctx, 1); err != nil {
+			return waited, err
+		}
+	}
+	defer m.turn.Release(1)
+	return waited, read(ctx)
+}
 
 // get returns the view as of an instant, and has it made when it is not there. The caller has the turn.
 func (m *memory) get(until events.ID, keep bool, make func() (*asof.View, error)) (*asof.View, error) {
@@ -104,17 +115,7 @@ func (a *API) readPast(ctx context.Context, until events.ID, read func(context.C
 	// No deadline, of which the Redis client would make its own error: a Redis that does not answer is one that does
 	// not within the time of the request.
 	defer time.AfterFunc(a.cfg.PastTimeout, func() { cancel(errPastLimit) }).Stop()
-	var err error
-	waited := !a.memory.turn.TryAcquire(1)
-	if waited {
-		err = a.memory.turn.Acquire(limited, 1)
-	}
-	if err == nil {
-		err = func() error {
-			defer a.memory.turn.Release(1)
-			return read(limited)
-		}()
-	}
+	waited, err := a.memory.inTurn(limited, read)
 	if err == nil || !errors.Is(context.Cause(limited), errPastLimit) {
 		return err
 	}

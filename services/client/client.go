@@ -79,11 +79,10 @@ type Client struct {
 	running sync.WaitGroup
 }
 
-// Connect opens the log at a Redis URL (redis://, rediss://, unix://). It fails when Redis cannot
-// be used within Options.Patience (see eventlog.Unavailable), or some seconds later when it is reached and does not
-// answer; and with an *eventlog.ErrPartitions when the
-// log has another number of partitions than Options ask for. A Redis that would lose tasks is refused (see
-// eventlog.Server.Unfit): where that does no harm, open the log yourself and use New.
+// Connect opens the log at a Redis URL (redis://, rediss://, unix://). It fails when Redis cannot be used within
+// Options.Patience (see eventlog.Unavailable), or some seconds later when it is reached and does not answer; and with an
+// *eventlog.ErrPartitions when the log has another number of partitions than Options ask for. A Redis that would lose
+// tasks is refused (see eventlog.Server.Unfit): where that does no harm, open the log yourself and use New.
 func Connect(ctx context.Context, url string, opts Options) (*Client, error) {
 	conn, err := eventlog.Connect(url)
 	if err != nil {

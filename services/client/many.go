@@ -77,6 +77,15 @@ func (c *Client) asked(t Task) *asked {
 
 func (a *asked) size() int { return len(a.request.Payload) }
 
+// requestsOf are the same each time: their tokens tell Redis that it is a repeat and no duplicate.
+func requestsOf(list []*asked) []eventlog.Request {
+	requests := make([]eventlog.Request, len(list))
+	for i, a := range list {
+		requests[i] = a.request
+	}
+	return requests
+}
+
 // fail answers all of a list with an error, and returns it.
 func fail(list []*asked, err error) error {
 	for _, a := range list {
@@ -90,18 +99,12 @@ func fail(list []*asked, err error) error {
 func (c *Client) ask(ctx context.Context, list []*asked) error {
 	patience, cancel := context.WithTimeout(ctx, c.opts.Patience)
 	defer cancel()
+	requests := requestsOf(list)
+	if err := c.admit(patience, requests); err != nil {
+		return fail(list, err)
+	}
 	var last error // why some were not answered before
-	for {
-		// The same requests each time: their tokens tell Redis that this is a repeat and no duplicate.
-		requests := make([]eventlog.Request, len(list))
-		for i, a := range list {
-			requests[i] = a.request
-		}
-		if last == nil {
-			if err := c.admit(patience, requests); err != nil {
-				return fail(list, err)
-			}
-		}
+	for ; ; requests = requestsOf(list) {
 		answers, err := within(patience, c, func() ([]eventlog.Requested, error) { return c.log.RequestMany(patience, requests), nil })
 		if err != nil {
 			return fail(list, errors.Join(last, err))
