@@ -125,15 +125,11 @@ func TestUnavailableTellsWhatMayBeAskedForAgain(t *testing.T) {
 	log := open(t, server.URL(), 1)
 	h := newHand(t, log)
 	h.requested("a")
-	if err := server.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
-		t.Fatal(err)
-	}
+	server.Set(t, "maxmemory", "1")
 	if _, err := log.Request(t.Context(), want("b")); !eventlog.Unavailable(err) {
 		t.Errorf("out of memory: %v", err)
 	}
-	if err := server.Client().ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
-		t.Fatal(err)
-	}
+	server.Set(t, "maxmemory", "0")
 	server.Kill()
 	_, err := log.Request(t.Context(), want("b"))
 	if !eventlog.Unavailable(err) || errors.Is(err, eventlog.ErrFenced) {
@@ -156,9 +152,7 @@ func TestWhatRunsCanEndWhenRedisIsOutOfMemory(t *testing.T) {
 	h.due("q")
 	unstarted := h.take("unstarted", "w1")
 	h.requested("unwanted")
-	if err := server.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
-		t.Fatal(err)
-	}
+	server.Set(t, "maxmemory", "1")
 	if held := must(h.log.Extend(t.Context(), h.log.Of("longer"), hour, []eventlog.Attempt{longer}))(h); held[0] != nil {
 		t.Errorf("a lease is not extended: %v", held[0])
 	}

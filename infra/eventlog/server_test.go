@@ -32,11 +32,8 @@ func TestRedisSaysWhatALogDependsOn(t *testing.T) {
 	if d := s.Doubts(); len(d) != 1 || !strings.Contains(d[0], "append-only file") {
 		t.Errorf("Doubts = %q, want the missing AOF", d)
 	}
-	for name, value := range map[string]string{"appendonly": "yes", "maxmemory-policy": "allkeys-lru"} {
-		if err := server.Client().ConfigSet(t.Context(), name, value).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	server.Set(t, "appendonly", "yes")
+	server.Set(t, "maxmemory-policy", "allkeys-lru")
 	if s = says(); len(s.Doubts()) != 0 || s.Unfit() == nil {
 		t.Errorf("with AOF and eviction it says %+v", s)
 	}
@@ -62,14 +59,6 @@ func TestARedisThatIsTooOldOrEvictsIsUnfit(t *testing.T) {
 	}
 	if d := (eventlog.Server{}).Doubts(); len(d) != 1 {
 		t.Errorf("of a Redis that tells nothing there are %d doubts, want 1", len(d))
-	}
-}
-
-// limit sets the maxmemory of Redis.
-func limit(t *testing.T, server *testredis.Server, bytes string) {
-	t.Helper()
-	if err := server.Client().ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -99,21 +88,21 @@ func TestNoTaskIsTakenFromAFullRedisUntilThereIsRoomAgain(t *testing.T) {
 			}
 		}
 	}
-	limit(t, server, "1500kb") // of which an empty Redis uses more than the half
+	server.Set(t, "maxmemory", "1500kb") // of which an empty Redis uses more than the half
 	admits(30, false)
 	admits(101, true) // it leaves it to Redis
-	limit(t, server, "1gb")
+	server.Set(t, "maxmemory", "1gb")
 	admits(30, true)
-	limit(t, server, "1")
+	server.Set(t, "maxmemory", "1")
 	admits(75, false)
-	limit(t, server, "0")
+	server.Set(t, "maxmemory", "0")
 	admits(75, true)
 }
 
 func TestABulkDoesNotFillRedisBetweenTwoLooks(t *testing.T) {
 	server := testredis.Start(t)
 	log := open(t, server.URL(), 1)
-	limit(t, server, "40mb") // which takes less than a second
+	server.Set(t, "maxmemory", "40mb") // which takes less than a second
 	for n := 0; ; n++ {
 		rs := make([]eventlog.Request, 20)
 		for i := range rs {

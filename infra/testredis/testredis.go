@@ -106,6 +106,14 @@ func (s *Server) URL() string { return fmt.Sprintf("redis://%s/0", s.Addr()) }
 // Client is a plain client of the server, closed when the test ends.
 func (s *Server) Client() *redis.Client { return s.rdb }
 
+// Set gives a setting of the server another value.
+func (s *Server) Set(t testing.TB, name, value string) {
+	t.Helper()
+	if err := s.rdb.ConfigSet(t.Context(), name, value).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Pid is the process id of the server.
 func (s *Server) Pid() int { return s.cmd.Process.Pid }
 

@@ -288,9 +288,7 @@ func TestAFullRedisTakesNoLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.redis.Client().ConfigSet(t.Context(), "maxmemory", fmt.Sprint(used[0].Memory*10/9)).Err(); err != nil {
-		t.Fatal(err)
-	}
+	h.redis.Set(t, "maxmemory", fmt.Sprint(used[0].Memory*10/9))
 	for _, a := range h.bulk(`{"taskName":"t"}`, `{"taskName":"t"}`) {
 		if a.Type != "urn:tasklog:problem:full" || a.Status != http.StatusServiceUnavailable {
 			t.Errorf("%+v", a)

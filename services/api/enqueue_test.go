@@ -361,17 +361,11 @@ func TestARedisThatHangsIsSaidInTime(t *testing.T) {
 
 func TestAFullRedisIsSaidBeforeItIsFull(t *testing.T) {
 	h := build(t, api.Config{}, 1)
-	limit := func(bytes string) {
-		t.Helper()
-		if err := h.redis.Client().ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	used, err := h.log.Conn().Servers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	limit(strconv.FormatInt(used[0].Memory*10/9, 10)) // Redis itself would still take it
+	h.redis.Set(t, "maxmemory", strconv.FormatInt(used[0].Memory*10/9, 10)) // Redis itself would still take it
 	r := h.post(seed)
 	isProblem(t, r, http.StatusServiceUnavailable)
 	if r.header.Get("Retry-After") == "" || !strings.Contains(r.body, "urn:tasklog:problem:full") {
@@ -381,7 +375,7 @@ func TestAFullRedisIsSaidBeforeItIsFull(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 	h.must(http.StatusOK, h.get("/readyz"))
-	limit("0")
+	h.redis.Set(t, "maxmemory", "0")
 	h.until("a task is taken", func() bool { return h.post(seed).status == http.StatusAccepted })
 }
 

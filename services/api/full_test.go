@@ -13,9 +13,7 @@ func TestEveryPageOfAFullRedisIsRead(t *testing.T) {
 	h.project()
 	h.must(http.StatusAccepted, h.post(seed))
 	h.viewed()
-	if err := h.redis.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
-		t.Fatal(err)
-	}
+	h.redis.Set(t, "maxmemory", "1")
 	for path := range strings.FieldsSeq(`/api/queues /api/queues?at=now /api/queues/default/names /api/tasks /api/tasks?state=delayed
 		/api/tasks?q=sendEmail /api/tasks/unique-id-123 /api/throughput /api/workers /api/system
 		/admin/queues /admin/queues/default /admin/tasks /admin/tasks/unique-id-123 /admin/workers /admin/events /admin/past`) {

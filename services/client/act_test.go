@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -196,6 +197,10 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 	_, err := client.Connect(t.Context(), h.redis.URL(), wrong)
 	if _, ok := errors.AsType[*eventlog.ErrPartitions](err); !ok {
 		t.Errorf("got %v, want an ErrPartitions: the log has one", err)
+	}
+	h.redis.Set(t, "maxmemory-policy", "allkeys-lru")
+	if _, err := client.Connect(t.Context(), h.redis.URL(), client.Options{}); err == nil || !strings.Contains(err.Error(), "noeviction") {
+		t.Errorf("got %v, want what the policy of Redis should be", err)
 	}
 	h.redis.Kill()
 	if _, err := client.Connect(t.Context(), h.redis.URL(), client.Options{Patience: time.Millisecond}); !eventlog.Unavailable(err) {

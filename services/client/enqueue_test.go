@@ -317,18 +317,14 @@ func TestEnqueueAppendsNothingToAFullRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	if err := srv.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
-		t.Fatal(err)
-	}
+	srv.Set(t, "maxmemory", "1")
 	if _, err := c.Enqueue(t.Context(), client.Task{Name: "t", ID: "a"}); !errors.Is(err, eventlog.ErrFull) {
 		t.Errorf("Enqueue = %v, want an ErrFull", err)
 	}
 	if n := srv.Client().XLen(t.Context(), "tasklog:{0}:events").Val(); n != 0 {
 		t.Errorf("%d events", n)
 	}
-	if err := srv.Client().ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
-		t.Fatal(err)
-	}
+	srv.Set(t, "maxmemory", "0")
 	for err = eventlog.ErrFull; errors.Is(err, eventlog.ErrFull); { // for a second it remembers
 		_, err = c.Enqueue(t.Context(), client.Task{Name: "t", ID: "a"})
 	}

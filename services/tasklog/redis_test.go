@@ -38,9 +38,7 @@ func TestAServiceSaysThatRedisKeepsNoAppendOnlyFile(t *testing.T) {
 	p.says(t, "redis may lose tasks.*append-only file")
 	p.says(t, "the API listens")
 	p.terminate(t)
-	if err := srv.Client().ConfigSet(t.Context(), "appendonly", "yes").Err(); err != nil {
-		t.Fatal(err)
-	}
+	srv.Set(t, "appendonly", "yes")
 	p = launch(t, t.TempDir(), env, "api")
 	if line := p.says(t, `redis may lose tasks|the API listens`); line != "the API listens" {
 		t.Errorf("with AOF it says %q", line)

@@ -62,13 +62,6 @@ func (h *house) until(what string, ok func() bool) {
 	}
 }
 
-func (h *house) set(name, value string) {
-	h.Helper()
-	if err := h.redis.Client().ConfigSet(h.Context(), name, value).Err(); err != nil {
-		h.Fatal(err)
-	}
-}
-
 func TestARedisThatIsFullRefusesTasksAndLetsThoseThatRunEnd(t *testing.T) {
 	srv := testredis.Start(t)
 	work := newHeld()
@@ -83,7 +76,7 @@ func TestARedisThatIsFullRefusesTasksAndLetsThoseThatRunEnd(t *testing.T) {
 	if _, err := fmt.Sscan(info["Memory"]["used_memory"], &used); err != nil {
 		t.Fatal(err)
 	}
-	h.set("maxmemory", fmt.Sprint(used+1<<20))
+	h.redis.Set(t, "maxmemory", fmt.Sprint(used+1<<20))
 	accepted := h.fill("t", 100_000)
 	close(work.finish)
 	p := h.log.Partitions()[0]
@@ -92,7 +85,7 @@ func TestARedisThatIsFullRefusesTasksAndLetsThoseThatRunEnd(t *testing.T) {
 		return err == nil && task.State.Final()
 	})
 	accepted = append(accepted, h.fill("u", 100_000)...) // Redis gives back a buffer now and then: there may be room for one
-	h.set("maxmemory", "0")
+	h.redis.Set(t, "maxmemory", "0")
 	h.smooth(append(accepted, "held")...)
 	if n := srv.Client().ZCard(t.Context(), p.Leases).Val(); n != 0 {
 		t.Errorf("%d leases are left", n)
