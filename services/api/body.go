@@ -184,6 +184,8 @@ func (f *faults) set(field string, target any, value json.RawMessage) {
 		want = "a string"
 	case *int, *int64, **int64:
 		want = "a whole number"
+	case *bool:
+		want = "true or false"
 	case **float64:
 		want = "a number"
 	case **time.Time:

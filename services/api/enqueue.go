@@ -142,14 +142,20 @@ func traceparent(h http.Header) string {
 // reasonBody reads the optional body {"reason":…} of a cancellation.
 func reasonBody(c *gin.Context) (string, error) {
 	var reason string
-	err := optionalBody(c, map[string]any{"reason": &reason})
-	if len(reason) > maxReason {
-		return "", &events.FieldError{Field: "reason", Reason: fmt.Sprintf("%d bytes is longer than %d", len(reason), maxReason)}
+	if err := optionalBody(c, map[string]any{"reason": &reason}); err != nil {
+		return "", err
 	}
-	return reason, err
+	return reason, validReason(reason)
 }
 
 const maxReason = 4 << 10 // bytes
+
+func validReason(reason string) error {
+	if len(reason) > maxReason {
+		return &events.FieldError{Field: "reason", Reason: fmt.Sprintf("%d bytes is longer than %d", len(reason), maxReason)}
+	}
+	return nil
+}
 
 // optionalBody reads a body that may be absent into targets.
 func optionalBody(c *gin.Context, targets map[string]any) error {

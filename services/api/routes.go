@@ -59,6 +59,8 @@ func (a *API) routes(reg *prometheus.Registry) http.Handler {
 	r.POST("/api/tasks", a.allow(tokens.Submit), deadline, a.enqueue)
 	r.POST(bulkRoute, a.allow(tokens.Submit), a.bulk) // with deadlines of its own
 	operate := r.Group("", a.allow(tokens.Operate), deadline)
+	operate.POST("/api/tasks/retry", a.retryMany)
+	operate.POST("/api/tasks/cancel", a.cancelMany)
 	operate.POST("/api/tasks/:id/retry", a.retry)
 	operate.POST("/api/tasks/:id/cancel", a.cancel)
 	operate.POST("/api/queues/:queue/pause", a.pauseQueue)

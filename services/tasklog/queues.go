@@ -32,6 +32,9 @@ func (p *program) queues(ctx context.Context) error {
 	}
 	defer shut()
 	store := views.New(log)
+	if err := store.Await(ctx, views.Patience); err != nil {
+		return err
+	}
 	view, fresh, err := store.Queues(ctx)
 	if errors.Is(err, views.ErrUnusable) {
 		return fmt.Errorf("%w; make them anew with \"tasklog replay\"", err)

@@ -153,6 +153,14 @@ func (p *program) client(ctx context.Context) (*client.Client, func(), error) {
 	return p.clientOf(log, shut)
 }
 
+// operator is who acts on tasks and queues, as events record it.
+func operator() string {
+	if host := hostname(); host != "" {
+		return "cli@" + host
+	}
+	return "cli"
+}
+
 // clientOf returns a client of a log that is open, and what closes both.
 func (p *program) clientOf(log *eventlog.Log, shut func()) (*client.Client, func(), error) {
 	cfg, err := load[config](p.settings)
@@ -160,11 +168,7 @@ func (p *program) clientOf(log *eventlog.Log, shut func()) (*client.Client, func
 		shut()
 		return nil, nil, err
 	}
-	by := "cli"
-	if host := hostname(); host != "" {
-		by += "@" + host
-	}
-	c := client.New(log, client.Options{By: by, MaxPayload: cfg.MaxPayload, MaxMemory: cfg.MaxMemory})
+	c := client.New(log, client.Options{By: operator(), MaxPayload: cfg.MaxPayload, MaxMemory: cfg.MaxMemory})
 	return c, func() {
 		shut()        // first: it ends a blocking read, which the client would wait for
 		_ = c.Close() // it owns no connection

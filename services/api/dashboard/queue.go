@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/projections/names"
 	"github.com/tasklog/tasklog/projections/queues"
 )
@@ -19,6 +20,9 @@ type QueuePage struct {
 }
 
 func (QueuePage) template() string { return "queue" }
+
+// Failed is how many of its tasks failed.
+func (p QueuePage) Failed() int64 { return p.Queue.Counts[events.StateFailed] }
 
 // Name is what happened to the tasks of a name in a queue.
 type Name struct{ names.Name }
