@@ -52,9 +52,9 @@ func BenchmarkLife(b *testing.B) {
 		if err := rdb.ConfigResetStat(ctx).Err(); err != nil {
 			b.Fatal(err)
 		}
-		before := mainThread(b, rdb)
+		before := testredis.MainThread(b, rdb)
 		f()
-		cost := (mainThread(b, rdb) - before) / float64(b.N)
+		cost := (testredis.MainThread(b, rdb) - before) / float64(b.N)
 		total += cost
 		b.ReportMetric(cost, name+"-µs")
 		if lua := commandTime(b, rdb, "evalsha"); lua > 0 {
@@ -117,13 +117,6 @@ func BenchmarkLife(b *testing.B) {
 	if done := rdb.XLen(ctx, p.Events).Val(); done != int64(4*b.N) {
 		b.Fatalf("%d events for %d tasks", done, b.N)
 	}
-}
-
-// mainThread returns the CPU time that Redis' main thread has used, in µs.
-func mainThread(b *testing.B, rdb *redis.Client) float64 {
-	b.Helper()
-	info := section(b, rdb, "cpu")
-	return 1e6 * (number(b, info["used_cpu_user_main_thread"]) + number(b, info["used_cpu_sys_main_thread"]))
 }
 
 // commandTime returns the time that a command has run since the last reset, in µs.

@@ -3,7 +3,6 @@ package views_test
 import (
 	"context"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -110,29 +109,15 @@ func BenchmarkReads(b *testing.B) {
 		"day of a queue": func() error { _, _, err := store.Series(ctx, "queue-007", 24*time.Hour); return err },
 	} {
 		b.Run(what, func(b *testing.B) {
-			before := mainThread(b, server)
+			before := testredis.MainThread(b, server.Client())
 			for b.Loop() {
 				if err := read(); err != nil {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric((mainThread(b, server)-before)/float64(b.N), "redis-µs/op")
+			b.ReportMetric((testredis.MainThread(b, server.Client())-before)/float64(b.N), "redis-µs/op")
 			b.ReportMetric(float64(fields), "slots")
 			b.ReportMetric(float64(bytes)/1e6, "MB")
 		})
 	}
-}
-
-// mainThread returns the µs that Redis' main thread has used.
-func mainThread(b *testing.B, server *testredis.Server) (us float64) {
-	b.Helper()
-	for line := range strings.Lines(server.Client().Info(context.Background(), "cpu").Val()) {
-		var s float64
-		for _, name := range []string{"used_cpu_user_main_thread", "used_cpu_sys_main_thread"} {
-			if n, _ := fmt.Sscanf(line, name+":%f", &s); n == 1 {
-				us += s * 1e6
-			}
-		}
-	}
-	return us
 }

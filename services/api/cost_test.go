@@ -174,11 +174,11 @@ func BenchmarkPages(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for strings.Contains(s.view(pages[name]), "still being read") { // the index of a search is made once
 			}
-			before, ran := mainThread(b, s.redis), testredis.AllCalls(b, s.redis.Client())
+			before, ran := testredis.MainThread(b, s.redis.Client()), testredis.AllCalls(b, s.redis.Client())
 			for b.Loop() {
 				s.view(pages[name])
 			}
-			b.ReportMetric((mainThread(b, s.redis)-before)/float64(b.N), "redis-µs/op")
+			b.ReportMetric((testredis.MainThread(b, s.redis.Client())-before)/float64(b.N), "redis-µs/op")
 			b.ReportMetric(float64(testredis.AllCalls(b, s.redis.Client())-ran)/float64(b.N), "commands/op")
 		})
 	}

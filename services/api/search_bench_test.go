@@ -40,10 +40,10 @@ func BenchmarkSearch(b *testing.B) {
 		}
 		return w.Body.String()
 	}
-	before, began := mainThread(b, server), time.Now()
+	before, began := testredis.MainThread(b, server.Client()), time.Now()
 	for strings.Contains(ask("q=no+such+text"), `"building":true`) {
 	}
-	made, cost := time.Since(began), mainThread(b, server)-before
+	made, cost := time.Since(began), testredis.MainThread(b, server.Client())-before
 	for b.Loop() {
 		ask("q=no+such+text")
 	}
@@ -81,18 +81,4 @@ func write(b *testing.B, rdb *redis.Client, stream string, n int) {
 			b.Fatal(err)
 		}
 	}
-}
-
-// mainThread returns the µs that Redis' main thread has used.
-func mainThread(b *testing.B, server *testredis.Server) (us float64) {
-	b.Helper()
-	for line := range strings.Lines(server.Client().Info(context.Background(), "cpu").Val()) {
-		var s float64
-		for _, name := range []string{"used_cpu_user_main_thread", "used_cpu_sys_main_thread"} {
-			if n, _ := fmt.Sscanf(line, name+":%f", &s); n == 1 {
-				us += s * 1e6
-			}
-		}
-	}
-	return us
 }

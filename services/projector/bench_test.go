@@ -26,13 +26,13 @@ func BenchmarkFollow(b *testing.B) {
 	if err := rdb.Do(ctx, "CONFIG", "SET", "slowlog-log-slower-than", "1000").Err(); err != nil {
 		b.Fatal(err)
 	}
-	before := mainThread(b, server)
+	before := testredis.MainThread(b, server.Client())
 	began := time.Now()
 	b.ResetTimer()
 	run(b, log, quiet(), nil)
 	caughtUp(b, log, p)
 	b.StopTimer()
-	b.ReportMetric((mainThread(b, server)-before)/float64(b.N), "redis-µs/task")
+	b.ReportMetric((testredis.MainThread(b, server.Client())-before)/float64(b.N), "redis-µs/task")
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "tasks/s")
 	for line := range strings.Lines(rdb.Info(ctx, "commandstats").Val()) {
 		var name string
@@ -49,20 +49,6 @@ func BenchmarkFollow(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(longest.Microseconds())/1000, "longest-save-ms")
-}
-
-// mainThread returns the µs that Redis' main thread has used.
-func mainThread(b *testing.B, server *testredis.Server) (us float64) {
-	b.Helper()
-	for line := range strings.Lines(server.Client().Info(context.Background(), "cpu").Val()) {
-		var s float64
-		for _, name := range []string{"used_cpu_user_main_thread", "used_cpu_sys_main_thread"} {
-			if n, _ := fmt.Sscanf(line, name+":%f", &s); n == 1 {
-				us += s * 1e6
-			}
-		}
-	}
-	return us
 }
 
 // lives returns the four events of each of n tasks, in the order in which 15 000 tasks a second pass
@@ -97,7 +83,7 @@ func BenchmarkRebuild(b *testing.B) {
 	server := testredis.Start(b)
 	log := open(b, server.URL(), 1)
 	write(b, log, log.Partitions()[0], lives(b.N, 1000))
-	before, spent := mainThread(b, server), process(b)
+	before, spent := testredis.MainThread(b, server.Client()), process(b)
 	b.ResetTimer()
 	sum, err := projector.Rebuild(context.Background(), log, projector.Options{})
 	b.StopTimer()
@@ -105,7 +91,7 @@ func BenchmarkRebuild(b *testing.B) {
 		b.Fatalf("%+v, %v", sum, err)
 	}
 	events := float64(sum.Entries)
-	b.ReportMetric((mainThread(b, server)-before)/events, "redis-µs/event")
+	b.ReportMetric((testredis.MainThread(b, server.Client())-before)/events, "redis-µs/event")
 	b.ReportMetric((process(b)-spent)/events, "go-µs/event")
 	b.ReportMetric(events/sum.Took.Seconds(), "events/s")
 }

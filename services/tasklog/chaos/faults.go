@@ -178,7 +178,7 @@ func (h *house) fill(ctx context.Context, length time.Duration) error {
 			break
 		}
 	}
-	if err == nil || !strings.HasPrefix(err.Error(), "OOM") {
+	if !eventlog.Full(err) {
 		return fmt.Errorf("redis did not run out of memory: %w", err)
 	}
 	pause.For(ctx, length)

@@ -36,3 +36,21 @@ func AllCalls(t testing.TB, rdb redis.Cmdable) (n int) {
 	}
 	return n
 }
+
+// MainThread returns the CPU time that a Redis' main thread has used, in µs.
+func MainThread(t testing.TB, rdb redis.Cmdable) (us float64) {
+	t.Helper()
+	info, err := rdb.Info(t.Context(), "cpu").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(info) {
+		var s float64
+		for _, mode := range []string{"user", "sys"} {
+			if n, _ := fmt.Sscanf(line, "used_cpu_"+mode+"_main_thread:%f", &s); n == 1 {
+				us += s * 1e6
+			}
+		}
+	}
+	return us
+}
