@@ -14,3 +14,6 @@ var ParseEntries = parseEntries
 
 // EntriesOf decodes a reply of XRANGE as go-redis reads it.
 var EntriesOf = entries
+
+// NextPage reads a page of g by get, which is asked for so many entries.
+func NextPage(g *Pages, get func(n int) ([]Raw, error)) ([]Raw, bool, error) { return paged(g, get) }

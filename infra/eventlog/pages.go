@@ -66,8 +66,12 @@ func (g *Pages) Verbatim(ctx context.Context, p Partition, after, until events.I
 func paged[E read](g *Pages, get func(n int) ([]E, error)) (page []E, more bool, err error) {
 	n := max(1, min(g.next, g.most, longBytes/max(1, g.log.longest.get())))
 	page, err = get(n)
-	if err != nil || len(page) == 0 {
+	if err != nil { // it may have been more than the connection carries in the time that an answer has
+		g.next = max(1, n/4)
 		return nil, false, err
+	}
+	if len(page) == 0 {
+		return nil, false, nil
 	}
 	bytes, longest := 0, 0
 	for _, e := range page {
