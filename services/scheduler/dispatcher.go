@@ -29,7 +29,8 @@ const (
 	refusedRest = time.Second
 	refusedTick = 50 * time.Millisecond
 
-	// A look finds the first glimpsed tasks of each queue that was empty, of glimpses such queues at the most.
+	// A look finds the first tasks of as many queues as glimpses, the latest that something was handed over of: so many
+	// as may fit, or glimpsed of a queue that was empty then.
 	glimpsed, glimpses = 16, 4
 )
 
@@ -47,7 +48,7 @@ type dispatcher struct {
 	workers   []eventlog.Presence
 	workersAt time.Time // when we asked for them
 	queued    map[string]int
-	emptied   []string             // queues in which nothing waited after the last step for them, the latest last
+	expected  []glimpse            // what the next look is to find, the latest last
 	refusals  map[string]time.Time // queues that Redis refused something for, and when
 	burst     burst
 	skip      int // delayed tasks whose time has come, and which their queues refuse
@@ -116,7 +117,7 @@ type sight struct {
 	overdue []string            // delayed tasks whose time has come, a page of them
 	nextDue int64               // ms: the earliest due time in delayed, 0 when there is none
 	ready   []string            // queues with something waiting, not paused
-	waiting map[string][]string // the first members of some of these, as many as there are or glimpsed
+	waiting map[string][]string // the first members of some queues, as many as there are or were expected
 	queued  map[string]int64    // entries in their dispatch streams, as far as known
 }
 
@@ -214,8 +215,8 @@ func (d *dispatcher) look(ctx context.Context) (sight, error) {
 	ready := pipe.SMembers(ctx, d.part.Ready)
 	paused := pipe.SMembers(ctx, d.part.Paused)
 	waiting := map[string]*redis.StringSliceCmd{}
-	for _, queue := range d.emptied {
-		waiting[queue] = pipe.ZRange(ctx, d.part.Waiting(queue), 0, glimpsed-1)
+	for _, g := range d.expected {
+		waiting[g.queue] = pipe.ZRange(ctx, d.part.Waiting(g.queue), 0, int64(g.n-1))
 	}
 	lengths := map[string]*redis.IntCmd{}
 	for queue := range d.queued {
@@ -269,7 +270,11 @@ func (d *dispatcher) dispatch(ctx context.Context, queue string, s sight) (more 
 	}
 	n := min(room, eventlog.MaxItems)
 	members, err := d.first(ctx, queue, n, s)
-	d.empties(queue, err == nil && len(members) < n)
+	if err == nil && len(members) < n {
+		d.expect(queue, glimpsed)
+	} else {
+		d.expect(queue, min(credit, eventlog.MaxItems))
+	}
 	if err != nil || len(members) == 0 {
 		return false, err
 	}
@@ -287,23 +292,28 @@ func (d *dispatcher) dispatched(done eventlog.Dispatched) {
 	d.metrics.dispatched.Add(float64(done.Done))
 }
 
-// first returns the best n members of waiting:<queue>. In a queue that was empty the look has mostly found all of them.
+// first returns the best n members of waiting:<queue>. Mostly the look has found them.
 func (d *dispatcher) first(ctx context.Context, queue string, n int, s sight) ([]string, error) {
-	if found := s.waiting[queue]; len(found) > 0 && (len(found) < glimpsed || n <= glimpsed) {
-		return found[:min(n, len(found))], nil
+	if found := s.waiting[queue]; len(found) > 0 {
+		i := slices.IndexFunc(d.expected, func(g glimpse) bool { return g.queue == queue })
+		if i >= 0 && (len(found) < d.expected[i].n || n <= len(found)) {
+			return found[:min(n, len(found))], nil
+		}
 	}
 	return d.log.Conn().Decide.ZRange(ctx, d.part.Waiting(queue), 0, int64(n-1)).Result()
 }
 
-// empties notes whether a step leaves a queue empty.
-func (d *dispatcher) empties(queue string, empty bool) {
-	if i := slices.Index(d.emptied, queue); i >= 0 {
-		d.emptied = slices.Delete(d.emptied, i, i+1)
-	}
-	if empty {
-		d.emptied = append(d.emptied, queue)
-		d.emptied = d.emptied[max(0, len(d.emptied)-glimpses):]
-	}
+// glimpse is how many of the first tasks of a queue a look is to find.
+type glimpse struct {
+	queue string
+	n     int
+}
+
+// expect says how many tasks of a queue the next look is to find.
+func (d *dispatcher) expect(queue string, n int) {
+	d.expected = slices.DeleteFunc(d.expected, func(g glimpse) bool { return g.queue == queue })
+	d.expected = append(d.expected, glimpse{queue, n})
+	d.expected = d.expected[max(0, len(d.expected)-glimpses):]
 }
 
 // credit is how many tasks the workers of a queue can run at once: so many may lie in its dispatch

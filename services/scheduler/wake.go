@@ -24,6 +24,7 @@ func (d *dispatcher) wake(ctx context.Context) {
 	case pos = <-d.seen:
 	}
 	for failures := 0; ctx.Err() == nil; {
+		pos = d.beyond(pos)
 		n := 1
 		if d.quiet.Load() {
 			n = quietRead
@@ -48,20 +49,35 @@ func (d *dispatcher) wake(ctx context.Context) {
 		if len(came.tasks) > 0 {
 			pos = entries[len(entries)-1].ID
 		}
-		select {
-		case <-d.seen: // of a step that began before this event
-		default:
-		}
+		pos = d.beyond(pos) // that was seen by a step before this event
 		d.woken <- came
+		if !d.quiet.Load() {
+			continue // where tasks wait, there is an event for the next step as soon as this one is over
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case seen := <-d.seen:
-			if seen.Compare(pos) > 0 {
-				pos = seen
-			}
+			pos = later(pos, seen)
 		}
 	}
+}
+
+// beyond returns the last place that a step has seen, if that is later than pos.
+func (d *dispatcher) beyond(pos events.ID) events.ID {
+	select {
+	case seen := <-d.seen:
+		return later(pos, seen)
+	default:
+		return pos
+	}
+}
+
+func later(a, b events.ID) events.ID {
+	if a.Compare(b) < 0 {
+		return b
+	}
+	return a
 }
 
 // stirs reports whether an entry can mean something to do. Where nothing waits, an attempt that became due, was started
