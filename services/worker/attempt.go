@@ -32,7 +32,8 @@ type delivery struct {
 	eventlog.Dispatch
 	part     eventlog.Partition
 	stopping <-chan struct{} // closed when the worker takes no more
-	done     func()          // frees the slot
+	free     func()          // frees the slot, once
+	done     func()          // nothing more is to be done
 
 	run     *run // once started
 	started eventlog.Started
@@ -51,6 +52,7 @@ func (w *Worker) record(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		d := deliveryOf(msg)
 		defer d.done()
+		defer d.free()
 		life := msg.Context()
 		mutex := w.begin(life, d)
 		if mutex == nil {
@@ -93,6 +95,10 @@ func (w *Worker) record(next message.HandlerFunc) message.HandlerFunc {
 				if !errors.Is(cause, ErrTimeout) {
 					timeout = 0
 				}
+				// The next task need not wait for Redis to hear of this one, unless too many wait for that already.
+				w.ending <- struct{}{}
+				defer func() { <-w.ending }()
+				d.free()
 				w.end(life, d, mutex, err, cause, timeout)
 			})
 		return nil, nil

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,5 +75,36 @@ func TestAWorkerTakesFromAllPartitionsInTurn(t *testing.T) {
 				t.Errorf("of the first %d tasks %v began in each partition: %v", first, began, order[:first])
 			}
 		})
+	}
+}
+
+func TestNoMoreHandlersRunAtOnceThanThereAreSlots(t *testing.T) {
+	t.Parallel()
+	const concurrency, tasks = 3, 300
+	log := testredis.Open(t, testredis.Start(t).URL(), 1)
+	s, err := scheduler.New(log, scheduler.Config{}, quiet(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, s.Run)
+	h := &house{T: t, log: log, part: log.Partitions()[0]}
+	for i := range tasks {
+		h.request(eventlog.Request{Task: fmt.Sprint("t", i)})
+	}
+	var running, most, ran atomic.Int32
+	w := h.worker(worker.Config{Concurrency: concurrency})
+	w.HandleAny(func(context.Context, worker.Task[json.RawMessage]) (any, error) {
+		if n := running.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		runtime.Gosched()
+		running.Add(-1)
+		ran.Add(1)
+		return nil, nil
+	})
+	start(t, w.Run)
+	h.until("all of them ran", func() bool { return ran.Load() == tasks })
+	if got := most.Load(); got > concurrency {
+		t.Errorf("%d handlers ran at once", got)
 	}
 }

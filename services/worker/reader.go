@@ -86,7 +86,7 @@ func (s *subscriber) signOff(ctx context.Context) {
 type reader struct {
 	*subscriber
 	part  eventlog.Partition
-	share chan struct{} // of the worker's slots: a token for each entry in flight
+	share chan struct{} // of the worker's slots: a token for each entry whose handler runs, or is to run
 
 	newcomers chan string // queues that just came up
 
@@ -379,12 +379,14 @@ func (r *reader) deliver(ctx context.Context, out chan<- *message.Message, d eve
 	msg := message.NewMessage(d.Task, nil)
 	msg.SetContext(context.WithValue(r.life, deliveryKey{}, &delivery{
 		Dispatch: d, part: r.part, stopping: ctx.Done(),
-		done: func() {
+		free: sync.OnceFunc(func() {
 			<-r.slots
+			<-r.share
+		}),
+		done: func() {
 			r.mu.Lock()
 			delete(r.flying, f)
 			r.mu.Unlock()
-			<-r.share
 		},
 	}))
 	out <- msg // the router takes every message, also while it closes
