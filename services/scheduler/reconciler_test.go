@@ -10,6 +10,18 @@ import (
 	"github.com/tasklog/tasklog/services/scheduler"
 )
 
+// until waits until something holds.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick, began := time.Tick(20*time.Millisecond), time.Now()
+	for !ok() {
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("it did not happen: %s", what)
+		}
+		<-tick
+	}
+}
+
 func TestLiveTasksAreSeldomLookedAtWhileNothingHappens(t *testing.T) {
 	t.Parallel()
 	srv := testredis.Start(t)
@@ -18,26 +30,15 @@ func TestLiveTasksAreSeldomLookedAtWhileNothingHappens(t *testing.T) {
 	h := build(t, srv.URL(), scheduler.Config{ReconcileEvery: every}, 1)
 	h.request(eventlog.Request{Task: "a", Delay: time.Hour})
 	scans := func() int { return testredis.Calls(t, rdb)["scan"] }
-	tick := time.Tick(every)
 	passes, began := scans(), time.Now()
-	for scans() < passes+5 { // each pass is one page
-		if time.Since(began) > 10*time.Second {
-			t.Fatal("it rests for good, and a ledger may lose a task meanwhile")
-		}
-		<-tick
-	}
+	until(t, "five passes", func() bool { return scans() >= passes+5 }) // each is one page; a ledger may lose a task meanwhile
 	if took := time.Since(began); took < 20*every {
 		t.Errorf("five passes in %s: it did not rest", took)
 	}
 	if err := rdb.Del(t.Context(), h.p.Delayed).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for rdb.ZCard(t.Context(), h.p.Delayed).Val() == 0 {
-		if time.Since(began) > 20*time.Second {
-			t.Fatal("what a ledger lost is not put back")
-		}
-		<-tick
-	}
+	until(t, "what the ledger lost is put back", func() bool { return rdb.ZCard(t.Context(), h.p.Delayed).Val() > 0 })
 }
 
 func TestALogThatRedisForgotIsFoundOut(t *testing.T) {
@@ -48,13 +49,9 @@ func TestALogThatRedisForgotIsFoundOut(t *testing.T) {
 	if err := rdb.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	tick, began := time.Tick(20*time.Millisecond), time.Now()
-	for rdb.HGet(t.Context(), "tasklog:meta", "partitions").Val() != "1" {
-		if time.Since(began) > 10*time.Second {
-			t.Fatal("nobody found out that the log is lost")
-		}
-		<-tick
-	}
+	until(t, "somebody finds out that the log is lost", func() bool {
+		return rdb.HGet(t.Context(), "tasklog:meta", "partitions").Val() == "1"
+	})
 }
 
 func TestAWorkerThatWasKilledIsForgottenAfterADay(t *testing.T) {
@@ -68,13 +65,7 @@ func TestAWorkerThatWasKilledIsForgottenAfterADay(t *testing.T) {
 		t.Fatal(err)
 	}
 	build(t, srv.URL(), scheduler.Config{ReconcileEvery: 20 * time.Millisecond}, 1) // it looks at its start, and each hour
-	tick, began := time.Tick(20*time.Millisecond), time.Now()
-	for rdb.HExists(t.Context(), p.Workers, "killed").Val() {
-		if time.Since(began) > 10*time.Second {
-			t.Fatal("it is on the list for ever")
-		}
-		<-tick
-	}
+	until(t, "it is on the list no more", func() bool { return !rdb.HExists(t.Context(), p.Workers, "killed").Val() })
 	if !rdb.HExists(t.Context(), p.Workers, "away").Val() {
 		t.Error("one that may come back was forgotten")
 	}
