@@ -90,6 +90,7 @@ func (p *program) enqueueCmd() *cobra.Command {
 	flags.StringVar(&t.ID, "id", "", "id of the task: asking twice with one id makes one task")
 	flags.StringVar(&t.Queue, "queue", events.DefaultQueue, "where the task waits")
 	flags.IntVar(&t.MaxAttempts, "max-attempts", events.DefaultMaxAttempts, "how many attempts may fail before the task does")
+	flags.Var(backoffFlag{&t.Backoff}, "backoff", "how long to wait between attempts: fixed:5s, or exponential:1s..1m (default exponential:1s..1h)")
 	flags.DurationVar(&t.Timeout, "timeout", 0, "end an attempt that takes longer (default: as the worker says)")
 	flags.BoolVar(&wait, "wait", false, "return when the task is over")
 	return cmd

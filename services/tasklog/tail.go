@@ -20,13 +20,15 @@ import (
 type tailOptions struct {
 	from   string
 	task   string
+	queue  string
 	types  []string
 	follow bool
 }
 
 const tailHelp = `Print events as they are appended, until Ctrl-C.
 
-Without --from it begins with the ten newest ones; with --task, with the first one of the task.
+Without --from it begins with the ten newest ones, of which --queue and --type choose; with --task, with
+the first one of the task.
 --from INSTANT begins there: at an entry id, at a time such as 2026-11-25T14:03:07Z, so long ago such as
 -15m or -7d, or, with 0, at the beginning of the log. An entry that is no event is named on the standard
 error.`
@@ -40,6 +42,7 @@ func (p *program) tailCmd() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&o.from, "from", "", "where to begin: an entry id, a time, or so long ago")
 	flags.StringVar(&o.task, "task", "", "only events of this task")
+	flags.StringVar(&o.queue, "queue", "", "only events of this queue and its tasks")
 	flags.StringSliceVar(&o.types, "type", nil, "only events of this type; several are separated by commas")
 	flags.BoolVar(&o.follow, "follow", true, "go on at the end of the log; --follow=false ends there")
 	return cmd
@@ -213,6 +216,9 @@ func (t *tailer) show(e eventlog.Entry) error {
 		return nil
 	}
 	if t.opts.task != "" && e.Task != t.opts.task {
+		return nil
+	}
+	if t.opts.queue != "" && e.Data.About().Queue != t.opts.queue {
 		return nil
 	}
 	if len(t.opts.types) > 0 && !slices.Contains(t.opts.types, string(e.Data.Type())) {
