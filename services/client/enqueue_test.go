@@ -310,6 +310,45 @@ func TestEnqueueGivesUpWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
+func TestEachTaskThatRedisRefusesIsToldForItself(t *testing.T) {
+	srv := testredis.Start(t)
+	c, err := client.Connect(t.Context(), srv.URL(), client.Options{MaxMemory: 1_000_000, Patience: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := srv.Client().Set(t.Context(), "padding", strings.Repeat("x", 1<<20), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	full, read := make(chan struct{}), make(chan struct{})
+	ids := []string{"taken", "first", "second", "third"}
+	tasks := func(yield func(client.Task) bool) {
+		for i, id := range ids {
+			if !yield(client.Task{Name: "t", ID: id}) {
+				return
+			}
+			if i == 0 {
+				<-full
+			}
+		}
+		close(read)
+	}
+	n := 0
+	for _, err := range c.EnqueueMany(t.Context(), tasks) {
+		if n == 0 {
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv.Set(t, "maxmemory", "1mb")
+			close(full)
+			<-read // so the others are asked for together
+		} else if want := "request task " + ids[n] + ": OOM"; !eventlog.Full(err) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("task %s: %v, want a line with %q", ids[n], err, want)
+		}
+		n++
+	}
+}
+
 func TestEnqueueAppendsNothingToAFullRedis(t *testing.T) {
 	srv := testredis.Start(t)
 	c, err := client.Connect(t.Context(), srv.URL(), client.Options{})

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -64,6 +63,7 @@ type asked struct {
 	request eventlog.Request
 	receipt Receipt
 	err     error
+	last    error // why it was not answered before, while it is asked for again
 }
 
 // asked checks a task.
@@ -86,12 +86,27 @@ func requestsOf(list []*asked) []eventlog.Request {
 	return requests
 }
 
-// fail answers all of a list with an error, and returns it.
-func fail(list []*asked, err error) error {
-	for _, a := range list {
-		a.err = fmt.Errorf("enqueue: %w", err)
+// why is what to say of a task that was not taken because of err: what was wrong when it was asked for comes first.
+func (a *asked) why(err error) error {
+	switch {
+	case a.last == nil:
+		return err
+	case err == nil:
+		return a.last
 	}
-	return err
+	return fmt.Errorf("%w; %w", a.last, err)
+}
+
+// fail answers all of a list with an error, and returns it. It may be nil where all of them were asked for before.
+func fail(list []*asked, err error) error {
+	over := err
+	for i, a := range list {
+		a.err = fmt.Errorf("enqueue: %w", a.why(err))
+		if i == 0 {
+			over = a.why(err)
+		}
+	}
+	return over
 }
 
 // ask asks for tasks, again while Redis does not answer and Patience is not over. It returns why some were not
@@ -103,11 +118,10 @@ func (c *Client) ask(ctx context.Context, list []*asked) error {
 	if err := c.admit(patience, requests); err != nil {
 		return fail(list, err)
 	}
-	var last error // why some were not answered before
 	for ; ; requests = requestsOf(list) {
 		answers, err := within(patience, c, func() ([]eventlog.Requested, error) { return c.log.RequestMany(patience, requests), nil })
 		if err != nil {
-			return fail(list, errors.Join(last, err))
+			return fail(list, err)
 		}
 		var open []*asked
 		for i, got := range answers {
@@ -118,7 +132,7 @@ func (c *Client) ask(ctx context.Context, list []*asked) error {
 					Event: got.Event, Duplicate: got.Duplicate,
 				}
 			case eventlog.Unavailable(got.Err):
-				open, err = append(open, a), got.Err
+				open, a.last = append(open, a), got.Err
 			default:
 				a.err = fmt.Errorf("enqueue: %w", got.Err)
 			}
@@ -127,9 +141,8 @@ func (c *Client) ask(ctx context.Context, list []*asked) error {
 			return nil
 		}
 		if list = open; patience.Err() != nil {
-			return fail(list, err)
+			return fail(list, nil)
 		}
-		last = err
 		select {
 		case <-time.After(between):
 		case <-patience.Done():

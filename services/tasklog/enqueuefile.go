@@ -142,7 +142,7 @@ func (f *fileRun) hear(r client.Receipt, err error) error {
 		if f.bar != nil {
 			_ = f.bar.Clear()
 		}
-		_, _ = fmt.Fprintf(f.stderr, "line %d: %s\n", line.N, clean(err.Error())) // there is nowhere else to say it
+		_, _ = fmt.Fprintf(f.stderr, "line %d: %s\n", line.N, lines(err.Error())) // there is nowhere else to say it
 	}
 	if f.asJSON {
 		if err := writeJSON(f.stdout, api.Answer{Line: line.N, Receipt: receiptOf(r), Err: err}); err != nil {
