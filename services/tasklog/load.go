@@ -81,7 +81,7 @@ func (s settings) check() error {
 }
 
 // into sets the field that was given. To a Config Go's zero means the default, but whoever writes 0 means 0:
-// the tag zero has the value by which the field says so, and where there is none a 0 is refused.
+// the tag zero has the value by which the field says so, and where there is none a 0 is refused. So is less than 0.
 func (g given) into(v reflect.Value, tag reflect.StructTag) error {
 	var (
 		n    int64
@@ -110,11 +110,14 @@ func (g given) into(v reflect.Value, tag reflect.StructTag) error {
 		n, err = strconv.ParseInt(g.value, 10, v.Type().Bits())
 		what = "is no whole number"
 	}
+	below := n < 0 // no setting wants that, though the field of some has it for a 0
 	if err == nil && n == 0 {
 		n, err = strconv.ParseInt(tag.Get("zero"), 10, 64)
 		what = "is too little"
 	}
-	if err == nil {
+	if err == nil && below {
+		what = "is too little"
+	} else if err == nil {
 		v.SetInt(n)
 		return nil
 	}

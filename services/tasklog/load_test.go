@@ -86,6 +86,7 @@ func TestASettingThatCannotBeReadIsNamedWithWhatIsWanted(t *testing.T) {
 		{loads[worker.Config], "TASKLOG_CONCURRENCY", given{"abc", "--concurrency"}, `--concurrency: "abc" is no whole number; want one such as 64`},
 		{loads[worker.Config], "TASKLOG_CONCURRENCY", given{"1e99", "--concurrency"}, `--concurrency: "1e99" is no whole number; want one such as 64`},
 		{loads[worker.Config], "TASKLOG_CONCURRENCY", given{"99999999999999999999", "--concurrency"}, `--concurrency: "99999999999999999999" is out of range; want one such as 64`},
+		{loads[worker.Config], "TASKLOG_GRACE", given{"-1s", "--grace"}, `--grace: "-1s" is too little; want one such as 25s`},
 		{loads[config], "TASKLOG_INSECURE_REDIS", given{"yes", "TASKLOG_INSECURE_REDIS"}, `TASKLOG_INSECURE_REDIS: "yes" is neither true nor false`},
 	} {
 		if err := tt.load(settings{tt.name: tt.given}); err == nil || err.Error() != tt.want {
