@@ -119,7 +119,8 @@ type entry struct {
 	SHA256 string   `yaml:"sha256"`
 }
 
-// Parse reads tokens from YAML, one at least. No two have one name or one secret.
+// Parse reads tokens from YAML, one at least. No two have one name or one secret. The error tells of every token that
+// is wrong.
 func Parse(data []byte) (*Set, error) {
 	var entries []entry
 	if err := yamlfile.Decode(data, &entries); err != nil {
@@ -130,6 +131,7 @@ func Parse(data []byte) (*Set, error) {
 	}
 	nothing := sha256.Sum256(nil)
 	s := &Set{}
+	var wrong []error
 	for i, e := range entries {
 		t, err := e.token()
 		if err == nil && slices.ContainsFunc(s.tokens, func(o Token) bool { return o.Name == t.Name || o.sum == t.sum }) {
@@ -139,9 +141,13 @@ func Parse(data []byte) (*Set, error) {
 			err = errors.New("its sha256 is that of an empty token: everybody would have it")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("token %d: %w", i+1, err)
+			wrong = append(wrong, fmt.Errorf("token %d: %w", i+1, err))
+			continue
 		}
 		s.tokens = append(s.tokens, t)
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

@@ -106,6 +106,10 @@ func TestFilesWithMistakesAreRefused(t *testing.T) {
 			t.Errorf("Parse(%q) = %v, want an error with %q", text, err, want)
 		}
 	}
+	two := "- {name: a, scopes: [write], sha256: " + hash + "}\n- {name: b, scopes: [read], sha256: " + hash + "}\n- {name: b, scopes: [read]}\n"
+	if _, err := tokens.Parse([]byte(two)); err == nil || !regexp.MustCompile(`^token 1: .*\ntoken 3: `).MatchString(err.Error()) {
+		t.Errorf("two that are wrong: %v", err)
+	}
 	if _, err := tokens.Load(filepath.Join(t.TempDir(), "none.yml")); err == nil || !strings.Contains(err.Error(), "none.yml") {
 		t.Errorf("Load of a file that is missing = %v", err)
 	}
