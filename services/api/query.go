@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -20,7 +19,11 @@ func query(c *gin.Context, names ...string) (url.Values, error) {
 	}
 	for name := range q {
 		if !slices.Contains(names, name) {
-			return nil, &events.FieldError{Field: quoted(name), Reason: fmt.Sprintf("is unknown; known are: %s", strings.Join(names, ", "))}
+			reason := "is unknown: nothing is taken here"
+			if len(names) > 0 {
+				reason = "is unknown; known are: " + strings.Join(names, ", ")
+			}
+			return nil, &events.FieldError{Field: quoted(name), Reason: reason}
 		}
 	}
 	return q, nil

@@ -122,6 +122,9 @@ func TestACancelledTaskStaysCancelled(t *testing.T) {
 	if d := h.detail("unique-id-123"); d.State != "cancelled" || d.Error != "not wanted" || len(d.Events) != 2 {
 		t.Errorf("task = %+v", d)
 	}
+	if page := h.must(http.StatusOK, h.get("/admin/tasks/unique-id-123")).body; !strings.Contains(page, "<h2>Reason</h2>") {
+		t.Errorf("the page of the task tells no reason: %s", page)
+	}
 	for _, body := range []string{`{"reason":1}`, `{"why":"x"}`, `{"reason":"` + strings.Repeat("x", 5000) + `"}`} {
 		isProblem(t, h.do(http.MethodPost, path, body), http.StatusUnprocessableEntity)
 	}

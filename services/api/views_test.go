@@ -123,6 +123,15 @@ func TestTasksAreListedByStateQueueAndName(t *testing.T) {
 	}
 }
 
+func TestARouteThatTakesNothingSaysSo(t *testing.T) {
+	h := build(t, api.Config{}, 1)
+	r := h.get("/api/workers?queue=q")
+	isProblem(t, r, http.StatusUnprocessableEntity)
+	if got := r.field(t, "detail"); got != "queue: is unknown: nothing is taken here" {
+		t.Errorf("it says %q", got)
+	}
+}
+
 func TestQueuesAreCountedByEveryState(t *testing.T) {
 	h := build(t, api.Config{}, 2)
 	h.project()

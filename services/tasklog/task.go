@@ -65,6 +65,14 @@ func (p *program) warn(err error) {
 	_, _ = fmt.Fprintf(p.stderr, "tasklog: %s\n", clean(err.Error())) // there is nowhere else to say it
 }
 
+// whatWentWrong is what people call the error of a task: that of a cancelled one is why somebody did not want it any more.
+func whatWentWrong(s events.State) string {
+	if s == events.StateCancelled {
+		return "reason"
+	}
+	return "error"
+}
+
 // maxShown is how many characters of a payload people are shown; programs get all.
 const maxShown = 1000
 
@@ -81,7 +89,7 @@ func sayTask(w io.Writer, d wire.Detail, history []events.Event) {
 		{"payload", brief(string(d.Payload), maxShown)},
 		{"result", brief(string(d.Result), maxShown)},
 		{"reason", string(d.Reason)},
-		{"error", lines(cut(d.Error, maxShown))},
+		{whatWentWrong(d.State), lines(cut(d.Error, maxShown))},
 	}
 	for _, row := range rows {
 		if row[1] != "" {
