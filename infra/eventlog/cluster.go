@@ -40,9 +40,9 @@ func holder(ctx context.Context, rdb redis.UniversalClient, key string) (*redis.
 // then goes to the server that holds the keys.
 func (c *Conn) Glance() redis.Pipeliner {
 	if _, ok := c.View.(*redis.ClusterClient); ok {
-		return c.Decide.TxPipeline()
+		return c.Batch.TxPipeline()
 	}
-	return c.Decide.Pipeline()
+	return c.Batch.Pipeline()
 }
 
 // reload makes a cluster's client ask again which server holds what, whenever a server does not answer or says

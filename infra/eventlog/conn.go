@@ -17,6 +17,7 @@ import (
 // another.
 type Conn struct {
 	Decide redis.UniversalClient // AutoPipeline: decisions and mutexes, from many goroutines at once
+	Batch  redis.UniversalClient // decisions that a call takes for many: in an AutoPipeline one would wait for the other
 	Block  redis.UniversalClient // blocking reads and subscriptions
 	Lease  redis.UniversalClient // extensions of leases, and nothing else
 	View   redis.UniversalClient // reads of people and dashboards
@@ -56,7 +57,7 @@ func Connect(url string) (*Conn, error) {
 		return nil, fmt.Errorf("redis pipeline: %w", err)
 	}
 	// As many as there are reads that wait: a few for each partition. Only what is used is opened.
-	c.Decide, c.Block, c.Lease, c.View = ap, client(8192, MaxBlock+answer), client(4, answer), client(10, answer)
+	c.Decide, c.Batch, c.Block, c.Lease, c.View = ap, client(32, answer), client(8192, MaxBlock+answer), client(4, answer), client(10, answer)
 	c.block = &blocking{client: c.Block}
 	return c, nil
 }

@@ -51,11 +51,11 @@ func (l *Log) due(ctx context.Context, p Partition, queue string, room int, most
 		args = append(args, m)
 	}
 	if len(foreign) > 0 { // they name no task, and would stand in the way of those that do
-		if err := l.conn.Decide.ZRem(ctx, p.Waiting(queue), foreign...).Err(); err != nil {
+		if err := l.conn.Batch.ZRem(ctx, p.Waiting(queue), foreign...).Err(); err != nil {
 			return Dispatched{}, fmt.Errorf("remove foreign members of queue %s: %w", queue, err)
 		}
 	}
-	a, err := decide(ctx, l.conn.Decide, dueScript, keys, args...)
+	a, err := decide(ctx, l.conn.Batch, dueScript, keys, args...)
 	if err != nil {
 		return Dispatched{}, fmt.Errorf("make %d tasks of queue %s due: %w", len(members), queue, err)
 	}

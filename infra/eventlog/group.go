@@ -167,7 +167,7 @@ func (g *group) call(batch []*item) error {
 	var answers reply
 	var err error
 	for try := 0; ; try++ {
-		answers, err = ask(context.Background(), g.log.conn.Decide, g.script, keys, args)
+		answers, err = ask(context.Background(), g.log.conn.Batch, g.script, keys, args)
 		if !again(err, try) || !slices.ContainsFunc(batch, func(it *item) bool { return it.left() == nil }) {
 			break
 		}

@@ -57,7 +57,7 @@ func (l *Log) Promote(ctx context.Context, p Partition, queue string, tasks []Pr
 	for _, t := range tasks {
 		args = append(args, t.Task, t.Priority, t.Requested.String())
 	}
-	a, err := decide(ctx, l.conn.Decide, promoteScript, []string{p.Delayed, p.Waiting(queue), p.Ready}, args...)
+	a, err := decide(ctx, l.conn.Batch, promoteScript, []string{p.Delayed, p.Waiting(queue), p.Ready}, args...)
 	if err != nil {
 		return 0, fmt.Errorf("promote %d tasks of queue %s: %w", len(tasks), queue, err)
 	}

@@ -300,7 +300,7 @@ func (d *dispatcher) first(ctx context.Context, queue string, n int, s sight) ([
 			return found[:min(n, len(found))], nil
 		}
 	}
-	return d.log.Conn().Decide.ZRange(ctx, d.part.Waiting(queue), 0, int64(n-1)).Result()
+	return d.log.Conn().Batch.ZRange(ctx, d.part.Waiting(queue), 0, int64(n-1)).Result()
 }
 
 // glimpse is how many of the first tasks of a queue a look is to find.
