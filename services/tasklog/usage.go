@@ -52,10 +52,11 @@ func flagError(cmd *cobra.Command, err error) error {
 	return err
 }
 
-// noZero refuses a 0 that was given to flags to which zero means that they were left out.
+// noZero refuses a 0, or less, that was given to flags to which zero means that they were left out.
 func noZero(flags *pflag.FlagSet, names ...string) error {
 	for _, name := range names {
-		if f := flags.Lookup(name); f.Changed && (f.Value.String() == "0" || f.Value.String() == "0s") {
+		f := flags.Lookup(name)
+		if v := f.Value.String(); f.Changed && (v == "0" || v == "0s" || strings.HasPrefix(v, "-")) {
 			return &usageError{fmt.Errorf("--%s: %q is too little; want more, or leave it out", name, f.Value)}
 		}
 	}

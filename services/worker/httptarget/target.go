@@ -68,7 +68,7 @@ func (t *Target) Handle(ctx context.Context, task worker.Task[json.RawMessage]) 
 		// It did the work, and would do it again to answer the same.
 		return nil, worker.NonRetryable(fmt.Errorf("status %d, but %w: store it elsewhere and answer where", resp.Status, err))
 	case resp.Status == 0 || resp.OK():
-		if cause := context.Cause(ctx); cause != nil {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
 		return nil, err
