@@ -32,7 +32,7 @@ type delivery struct {
 	eventlog.Dispatch
 	part     eventlog.Partition
 	stopping <-chan struct{} // closed when the worker takes no more
-	free     func()          // frees the slot, once
+	free     func()          // frees the slot for another entry, once
 	done     func()          // nothing more is to be done
 
 	run     *run // once started
@@ -53,6 +53,11 @@ func (w *Worker) record(next message.HandlerFunc) message.HandlerFunc {
 		d := deliveryOf(msg)
 		defer d.done()
 		defer d.free()
+		select {
+		case w.running <- struct{}{}:
+			defer func() { <-w.running }()
+		case <-d.stopping: // begin gives it back
+		}
 		life := msg.Context()
 		mutex := w.begin(life, d)
 		if mutex == nil {
@@ -95,10 +100,7 @@ func (w *Worker) record(next message.HandlerFunc) message.HandlerFunc {
 				if !errors.Is(cause, ErrTimeout) {
 					timeout = 0
 				}
-				// The next task need not wait for Redis to hear of this one, unless too many wait for that already.
-				w.ending <- struct{}{}
-				defer func() { <-w.ending }()
-				d.free()
+				d.free() // the next entry is taken while Redis hears of this end, and started after that
 				w.end(life, d, mutex, err, cause, timeout)
 			})
 		return nil, nil

@@ -23,8 +23,9 @@
 // At most one attempt at a time holds a task. How an attempt ended is recorded once, and only while
 // the attempt holds its task: by the attempt's number, which is the fencing token, not by the lock.
 // A handler runs again only when its attempt failed, was given back, or its worker fell silent for
-// longer than a lease: what it does outside should carry Task.IdempotencyKey. No more handlers run at once than
-// Config.Concurrency says; as many attempts more may be over and wait to be recorded, which takes about a ms.
+// longer than a lease: what it does outside should carry Task.IdempotencyKey. No more attempts are
+// active at once than Config.Concurrency says, by the log, too: while an end is recorded the next entry is taken, and
+// started after that.
 //
 // # Time
 //

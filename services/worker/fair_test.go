@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tasklog/tasklog/events"
 	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/testredis"
 	"github.com/tasklog/tasklog/services/scheduler"
@@ -78,7 +79,7 @@ func TestAWorkerTakesFromAllPartitionsInTurn(t *testing.T) {
 	}
 }
 
-func TestNoMoreHandlersRunAtOnceThanThereAreSlots(t *testing.T) {
+func TestNoMoreAttemptsAreActiveAtOnceThanThereAreSlots(t *testing.T) {
 	t.Parallel()
 	const concurrency, tasks = 3, 300
 	log := testredis.Open(t, testredis.Start(t).URL(), 1)
@@ -106,5 +107,22 @@ func TestNoMoreHandlersRunAtOnceThanThereAreSlots(t *testing.T) {
 	h.until("all of them ran", func() bool { return ran.Load() == tasks })
 	if got := most.Load(); got > concurrency {
 		t.Errorf("%d handlers ran at once", got)
+	}
+	entries, err := log.Range(t.Context(), h.part, events.ID{}, events.MaxID, 4*tasks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	active, worst := 0, 0
+	for _, e := range entries {
+		switch e.Data.(type) {
+		case events.TaskStarted:
+			active++
+			worst = max(worst, active)
+		case events.TaskCompleted:
+			active--
+		}
+	}
+	if worst > concurrency {
+		t.Errorf("by the log %d attempts were active at once", worst)
 	}
 }

@@ -86,7 +86,7 @@ func (s *subscriber) signOff(ctx context.Context) {
 type reader struct {
 	*subscriber
 	part  eventlog.Partition
-	share chan struct{} // of the worker's slots: a token for each entry whose handler runs, or is to run
+	share chan struct{} // of the worker's slots: a token for each entry whose handler has not returned
 
 	newcomers chan string // queues that just came up
 

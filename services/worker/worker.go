@@ -26,9 +26,9 @@ type Worker struct {
 	locks    *lock.Locker
 	started  time.Time
 
-	runs   runs
-	slots  chan struct{} // one for each task that may run
-	ending chan struct{} // as many more may have run and wait for Redis to hear of it
+	runs    runs
+	slots   chan struct{} // one for each entry that is taken and whose handler has not returned
+	running chan struct{} // one for each attempt, from before its start until its end is in the log
 }
 
 // Connect opens the log at a Redis URL (redis://, rediss://, unix://) and returns a worker that
@@ -80,7 +80,7 @@ func New(log *eventlog.Log, cfg Config, logger *slog.Logger) (*Worker, error) {
 		locks: lock.New(log.Conn().Decide, lock.Config{
 			TTL: cfg.LeaseTTL, Tries: cfg.LockTries, Delay: cfg.LockDelay, Jitter: max(0, cfg.LockJitter),
 		}),
-		slots: make(chan struct{}, cfg.Concurrency), ending: make(chan struct{}, cfg.Concurrency),
+		slots: make(chan struct{}, cfg.Concurrency), running: make(chan struct{}, cfg.Concurrency),
 	}, nil
 }
 
