@@ -83,7 +83,8 @@ func (c Chart) SVG() (template.HTML, error) {
 	})
 	opt.Padding = charts.NewBox(2, 8, 12, 2)
 	opt.Legend.Show = new(false)
-	opt.Symbol = charts.Symbol{Shape: charts.SymbolCircle, Size: 1}
+	opt.Symbol = charts.Symbol{Shape: charts.SymbolNone}
+	opt.SeriesList[0].Symbol = charts.Symbol{Shape: charts.SymbolCircle, Size: 1}
 	opt.XAxis.Labels = make([]string, len(c.At))
 	for i, t := range c.At {
 		opt.XAxis.Labels[i] = t.UTC().Format(c.Layout)
@@ -124,7 +125,6 @@ func (c Chart) redraw(drawn string) (template.HTML, error) {
 	fmt.Fprintf(b, `<svg class="chart" viewBox="0 0 %d %d" role="img" aria-labelledby="%s-title">`, chartWidth, chartHeight, c.ID)
 	var places []float64 // of c.At on the x axis
 	var floor float64    // of zero on the y axis
-	seen := make([]int, len(c.Lines))
 	for d := xml.NewDecoder(strings.NewReader(drawn)); ; {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -156,11 +156,8 @@ func (c Chart) redraw(drawn string) (template.HTML, error) {
 			x, _ := strconv.ParseFloat(get("cx"), 64) // the library wrote a number
 			floor, _ = strconv.ParseFloat(get("cy"), 64)
 			places = append(places, x)
-		case e.Name.Local == "circle" && line >= 0:
-			if c.Lines[line].lone(seen[line]) {
-				fmt.Fprintf(b, `<circle class="l%d" cx="%s" cy="%s" r="1.5"/>`, line, get("cx"), get("cy"))
-			}
-			seen[line]++
+		case e.Name.Local == "circle" && line >= 0: // a value with a gap on either side, which is no part of a line
+			fmt.Fprintf(b, `<circle class="l%d" cx="%s" cy="%s" r="1.5"/>`, line, get("cx"), get("cy"))
 		case e.Name.Local == "path" && line >= 0:
 			fmt.Fprintf(b, `<path class="line l%d" d="%s"/>`, line, strings.ReplaceAll(get("d"), "\n", ""))
 		case e.Name.Local == "path" && ink(inkGrid):
@@ -183,20 +180,6 @@ func (c Chart) redraw(drawn string) (template.HTML, error) {
 	}
 	b.WriteString("</svg>")
 	return template.HTML(b.String()), nil
-}
-
-// lone reports whether the value of that number, gaps not counted, has a gap on either side: it is then no
-// part of a line.
-func (l Line) lone(n int) bool {
-	for i, v := range l.Values {
-		if v == NoValue {
-			continue
-		}
-		if n--; n < 0 {
-			return (i == 0 || l.Values[i-1] == NoValue) && (i == len(l.Values)-1 || l.Values[i+1] == NoValue)
-		}
-	}
-	return false
 }
 
 // told marks the text of a time for the script, which tells it in the zone of who looks.
