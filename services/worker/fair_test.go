@@ -120,6 +120,7 @@ func TestNoMoreAttemptsAreActiveAtOnceThanThereAreSlots(t *testing.T) {
 			worst = max(worst, active)
 		case events.TaskCompleted:
 			active--
+		default:
 		}
 	}
 	if worst > concurrency {
