@@ -49,7 +49,10 @@ func (d *dispatcher) wake(ctx context.Context) {
 		if len(came.tasks) > 0 {
 			pos = entries[len(entries)-1].ID
 		}
-		pos = d.beyond(pos) // that was seen by a step before this event
+		if seen := d.beyond(pos); seen != pos { // a step has seen it since it was asked for
+			pos = seen
+			continue
+		}
 		d.woken <- came
 		if !d.quiet.Load() {
 			continue // where tasks wait, there is an event for the next step as soon as this one is over
