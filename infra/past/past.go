@@ -40,7 +40,7 @@ func (m *Moment) Add(e eventlog.Entry) {
 // UncoveredError reports an instant that cannot be told, because entries before it are not there any more.
 type UncoveredError struct {
 	Partition int
-	Removed   int64     // entries of the partition that are not there any more
+	Removed   int64     // entries of the partition that are not there any more; 0: Redis does not say how many
 	First     events.ID // the first entry that is left: from then on the log can tell; zero: none is
 }
 
@@ -50,9 +50,27 @@ func (e *UncoveredError) Error() string {
 	if !e.First.IsZero() {
 		left = fmt.Sprintf("what is left begins at %s (%s)", e.First, e.First.Time().Format(events.TimeLayout))
 	}
-	return fmt.Sprintf("partition %d: %d entries were removed, and %s: that instant cannot be told, "+
-		"unless they are in an archive that TASKLOG_ARCHIVE or --archive names", e.Partition, e.Removed, left)
+	removed := "entries"
+	if e.Removed > 0 {
+		removed = fmt.Sprintf("%d entries", e.Removed)
+	}
+	return fmt.Sprintf("partition %d: %s were removed, and %s: that instant cannot be told, "+
+		"unless they are in an archive that TASKLOG_ARCHIVE or --archive names", e.Partition, removed, left)
 }
+
+// UnknownError is an eventlog.ErrNotFound about a log that is not whole: what was asked for may have been in what is gone.
+type UnknownError struct {
+	Removed int64 // entries that are not there any more, at least 1
+}
+
+// Error says what is not there.
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("%s, or its events are among the %d entries that were removed from the log: "+
+		"TASKLOG_ARCHIVE or --archive names an archive that has them", eventlog.ErrNotFound, e.Removed)
+}
+
+// Is makes an UnknownError an eventlog.ErrNotFound.
+func (e *UnknownError) Is(target error) bool { return target == eventlog.ErrNotFound }
 
 // At returns how all partitions together stood at an instant, which is over.
 func (s *Store) At(ctx context.Context, until events.ID) (*asof.View, error) {
@@ -163,17 +181,22 @@ func (s *Store) NoteGap(ctx context.Context, p eventlog.Partition, m *Moment, un
 	if !m.After.IsZero() && goesOn && m.After.Compare(trimmed) >= 0 && info.Deleted.Compare(m.After) <= 0 {
 		return nil
 	}
-	first, err := s.log.Range(ctx, p, m.After, events.MaxID, 1)
+	first, err := s.firstAfter(ctx, p, m.After)
 	if err != nil {
 		return err
 	}
-	if len(first) == 0 || first[0].ID.Compare(until) > 0 {
-		e := &UncoveredError{Partition: p.N, Removed: removed}
-		if len(first) > 0 {
-			e.First = first[0].ID
-		}
-		return e
+	if first.IsZero() || first.Compare(until) > 0 {
+		return &UncoveredError{Partition: p.N, Removed: removed, First: first}
 	}
 	m.Missed = removed
 	return nil
+}
+
+// firstAfter returns the id of the first entry after another that is there; the zero ID when none is.
+func (s *Store) firstAfter(ctx context.Context, p eventlog.Partition, after events.ID) (events.ID, error) {
+	list, err := s.log.Range(ctx, p, after, events.MaxID, 1)
+	if err != nil || len(list) == 0 {
+		return events.ID{}, err
+	}
+	return list[0].ID, nil
 }

@@ -12,11 +12,15 @@ import (
 // Task returns a task as it was at an instant, and the entries of the life that it had then, up to the instant. An
 // entry that is no event, or that the task could not take, has an Err and changes nothing.
 //
-// It returns an eventlog.ErrNotFound when there was no such task. A task whose row is gone is found through the
+// It returns an eventlog.ErrNotFound when there was no such task, which is an *UnknownError when entries were removed
+// from the log, and an *UncoveredError when its first events are among these. A task whose row is gone is found through the
 // snapshots; one that the views of the past have forgotten, too, for so much came after it, is found by reading
 // the log from its beginning if deep says so, and else not at all.
 func (s *Store) Task(ctx context.Context, id string, until events.ID, deep bool) (events.Task, []eventlog.Entry, error) {
 	entries, err := s.life(ctx, id, until, deep)
+	if errors.Is(err, eventlog.ErrNotFound) {
+		err = s.unknown(ctx, id)
+	}
 	if err != nil {
 		return events.Task{}, nil, fmt.Errorf("task %s at %s: %w", id, events.FormatInstant(until), err)
 	}
@@ -33,9 +37,40 @@ func (s *Store) Task(ctx context.Context, id string, until events.ID, deep bool)
 		t = next
 	}
 	if t.State == events.StateNone {
-		return t, nil, fmt.Errorf("task %s at %s: %w", id, events.FormatInstant(until), eventlog.ErrNotFound)
+		return t, nil, fmt.Errorf("task %s at %s: %w", id, events.FormatInstant(until), s.unknown(ctx, id))
 	}
 	return t, entries, nil
+}
+
+// unknown returns the error about a task of which nothing was found.
+func (s *Store) unknown(ctx context.Context, id string) error {
+	if events.ValidateName("id", id) != nil {
+		return eventlog.ErrNotFound
+	}
+	removed, err := s.log.Removed(ctx, s.log.Of(id))
+	switch {
+	case err != nil:
+		return err
+	case removed > 0:
+		return &UnknownError{removed}
+	}
+	return eventlog.ErrNotFound
+}
+
+// begins returns an error when the entries of a task do not begin with the first one that it had.
+func (s *Store) begins(ctx context.Context, p eventlog.Partition, entries []eventlog.Entry, first events.ID) error {
+	if len(entries) > 0 && entries[0].ID == first {
+		return nil
+	}
+	e := &UncoveredError{Partition: p.N}
+	var err error
+	if e.Removed, err = s.log.Removed(ctx, p); err != nil {
+		return err
+	}
+	if e.First, err = s.firstAfter(ctx, p, events.ID{}); err != nil {
+		return err
+	}
+	return e
 }
 
 // life returns the entries of the life that a task had at an instant, up to that.
@@ -49,6 +84,9 @@ func (s *Store) life(ctx context.Context, id string, until events.ID, deep bool)
 	}
 	if err == nil && len(t.Events) > 0 && t.Events[0].Compare(until) <= 0 { // the row names them
 		entries, err := s.log.History(ctx, t)
+		if err == nil {
+			err = s.begins(ctx, s.log.Of(id), entries, t.Events[0])
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +105,11 @@ func (s *Store) life(ctx context.Context, id string, until events.ID, deep bool)
 	place, found := m.Place(id)
 	switch {
 	case found && !place.Requested.IsZero():
-		return s.between(ctx, p, id, place.Requested, place.At)
+		entries, err := s.between(ctx, p, id, place.Requested, place.At)
+		if err == nil {
+			err = s.begins(ctx, p, entries, place.Requested)
+		}
+		return entries, err
 	case found || deep:
 		return s.between(ctx, p, id, events.ID{}, until)
 	}

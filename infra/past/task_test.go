@@ -77,6 +77,32 @@ func TestOfATaskThatWasAskedForAgainTheLifeIsToldThatItHadThen(t *testing.T) {
 	}
 }
 
+func TestATaskWhoseFirstEventsWereRemovedIsNotOneThatThereNeverWas(t *testing.T) {
+	log := testredis.Open(t, testredis.Start(t).URL(), 1)
+	p, s := log.Partitions()[0], past.New(log)
+	life(t, log, "a", "q")
+	life(t, log, "b", "q")
+	if _, _, err := s.Task(t.Context(), "c", events.MaxID, true); !errors.Is(err, eventlog.ErrNotFound) || errors.As(err, new(*past.UnknownError)) {
+		t.Errorf("of a task that never was is said: %v", err)
+	}
+	b, err := log.Task(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := trim(t, log, p, b.Events[0]); held != nil {
+		t.Fatalf("%+v", held)
+	}
+	for _, id := range []string{"a", "b"} { // all of one, and the first of the other
+		if _, _, err := s.Task(t.Context(), id, events.MaxID, true); !errors.As(err, new(*past.UncoveredError)) {
+			t.Errorf("of task %s is said: %v", id, err)
+		}
+	}
+	unknown := new(past.UnknownError)
+	if _, _, err := s.Task(t.Context(), "c", events.MaxID, true); !errors.Is(err, eventlog.ErrNotFound) || !errors.As(err, &unknown) || unknown.Removed != 3 {
+		t.Errorf("of a task that may have been there is said: %v", err)
+	}
+}
+
 func TestATaskThatIsForgottenIsFoundByReadingAllOfTheLog(t *testing.T) {
 	log := testredis.Open(t, testredis.Start(t).URL(), 1)
 	p, s := log.Partitions()[0], past.New(log)

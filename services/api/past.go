@@ -223,7 +223,7 @@ func (a *API) taskAt(c *gin.Context, at *moment) {
 		a.fail(c, err)
 		return
 	}
-	d, err := wire.DetailOf(t, a.decodable(c, entries))
+	d, err := wire.DetailOf(t, a.decodable(c, entries), 0)
 	if err != nil {
 		a.fail(c, err)
 		return

@@ -92,6 +92,9 @@ func problemOf(err error) *problem {
 		p.Field = "at"
 		return p
 	}
+	if e, ok := errors.AsType[*past.UnknownError](err); ok {
+		return notFound(e.Error())
+	}
 	switch {
 	case eventlog.Full(err):
 		p := newProblem(http.StatusServiceUnavailable, "full", "Redis is nearly full", "nothing was appended; ask again later")

@@ -21,21 +21,28 @@ func encodeEvent(e events.Event) ([]byte, error) {
 	return events.Marshal(v)
 }
 
+// told is a task as the log tells it.
+type told struct {
+	task    events.Task
+	history []events.Event
+	gone    int // events of it that the log does not hold any more
+}
+
 // taskAndHistory reads the task that the path names, with its events.
-func (a *API) taskAndHistory(c *gin.Context) (events.Task, []events.Event, error) {
+func (a *API) taskAndHistory(c *gin.Context) (told, error) {
 	id, err := taskID(c)
 	if err != nil {
-		return events.Task{}, nil, err
+		return told{}, err
 	}
 	t, err := a.log.Task(c.Request.Context(), id)
 	if err != nil {
-		return t, nil, err
+		return told{}, err
 	}
 	entries, err := a.log.History(c.Request.Context(), t)
 	if err != nil {
-		return t, nil, err
+		return told{}, err
 	}
-	return t, a.decodable(c, entries), nil
+	return told{t, a.decodable(c, entries), len(t.Events) - len(entries)}, nil
 }
 
 // decodable returns the events among entries, and counts and logs the others.
@@ -62,12 +69,12 @@ func (a *API) task(c *gin.Context) {
 		a.taskAt(c, at)
 		return
 	}
-	t, history, err := a.taskAndHistory(c)
+	t, err := a.taskAndHistory(c)
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	d, err := wire.DetailOf(t, history)
+	d, err := wire.DetailOf(t.task, t.history, t.gone)
 	if err != nil {
 		a.fail(c, err)
 		return

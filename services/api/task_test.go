@@ -68,6 +68,47 @@ func TestATaskTellsItsStateAndEveryEvent(t *testing.T) {
 	}
 }
 
+func TestATaskWhoseEventsLeftRedisSaysSoAndTellsOnlyWhatIsKnown(t *testing.T) {
+	h := build(t, api.Config{}, 1)
+	h.project()
+	h.must(http.StatusAccepted, h.post(`{"taskName":"send","customJobId":"a","payload":[1]}`))
+	end, err := h.log.Complete(t.Context(), h.start("default", "a"), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := h.must(http.StatusOK, h.get("/api/tasks/a")).body
+	page := h.must(http.StatusOK, h.get("/admin/tasks/a")).body
+	if strings.Contains(whole, "trimmed") || strings.Contains(page, "in Redis no more") || !strings.Contains(page, `id="payload"`) {
+		t.Errorf("nothing has left Redis, and the task is %s", whole)
+	}
+	h.must(http.StatusAccepted, h.post(`{"taskName":"send"}`)) // the newest entry stays
+	h.viewed()
+	if held, err := h.log.Trim(t.Context(), h.log.Of("a"), end.Event); err != nil || held != nil {
+		t.Fatalf("%+v, %v", held, err)
+	}
+
+	var got map[string]any
+	parse(t, h.must(http.StatusOK, h.get("/api/tasks/a")).body, &got)
+	for _, unknown := range []string{"payload", "maxAttempts", "backoff", "result"} {
+		if v, told := got[unknown]; told {
+			t.Errorf("%s is told as %v", unknown, v)
+		}
+	}
+	if list, _ := got["events"].([]any); got["trimmed"] != true || list == nil || len(list) > 0 || got["state"] != "completed" {
+		t.Errorf("the task is %v", got)
+	}
+	page = h.must(http.StatusOK, h.get("/admin/tasks/a")).body
+	if !strings.Contains(page, "4 events of this task are in Redis no more") || strings.Contains(page, `id="payload"`) || strings.Contains(page, "backoff") {
+		t.Errorf("the page is %s", page)
+	}
+	isProblem(t, h.get("/api/tasks/a?at=now"), http.StatusGone)
+	gone := h.get("/api/tasks/b?at=now")
+	isProblem(t, gone, http.StatusNotFound)
+	if why := gone.field(t, "detail"); !strings.Contains(why, "among the 4 entries that were removed") {
+		t.Errorf("of a task that may have been there is said: %s", why)
+	}
+}
+
 func TestAFailedTaskTellsWhyAndCanBeRetried(t *testing.T) {
 	h := build(t, api.Config{}, 1)
 	h.must(http.StatusAccepted, h.post(`{"taskName":"send","customJobId":"a"}`))

@@ -37,17 +37,20 @@ func (a *API) tasksOf(ctx context.Context, b dashboard.Base, q taskQuery) (dashb
 
 // taskPage reads GET /admin/tasks/:id.
 func (a *API) taskPage(c *gin.Context, b dashboard.Base) (dashboard.Page, error) {
-	t, history, err := a.taskAndHistory(c)
+	t, err := a.taskAndHistory(c)
 	if err != nil {
 		return nil, err
 	}
-	o := wire.OutcomeOf(history)
-	page := dashboard.TaskPage{Base: b, Task: t, Payload: "null", Result: indent(o.Result), Error: o.Error}
-	if t.Payload != nil {
-		page.Payload = indent(t.Payload)
+	d, err := wire.DetailOf(t.task, t.history, t.gone)
+	if err != nil {
+		return nil, err
 	}
-	before, part := int64(-1), a.log.Of(t.ID)
-	for _, e := range history {
+	page := dashboard.TaskPage{
+		Base: b, Task: t.task, Defined: wire.Defined(t.task), Gone: t.gone,
+		Payload: indent(d.Payload), Result: indent(d.Result), Error: d.Error,
+	}
+	before, part := int64(-1), a.log.Of(t.task.ID)
+	for _, e := range t.history {
 		_, _, data, err := events.Encode(e.Data)
 		if err != nil {
 			return nil, err

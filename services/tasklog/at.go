@@ -257,7 +257,7 @@ func (p *program) taskAt(ctx context.Context, log *eventlog.Log, id string, unti
 		}
 		history = append(history, e.Event)
 	}
-	d, err := wire.DetailOf(t, history)
+	d, err := wire.DetailOf(t, history, 0)
 	if err != nil {
 		return err
 	}

@@ -127,6 +127,11 @@ func (t *tailer) begin(ctx context.Context, p eventlog.Partition, from events.ID
 		if err != nil || len(task.Events) == 0 {
 			return events.ID{}, lost(err, t.opts.task)
 		}
+		history, err := t.log.History(ctx, task)
+		if err != nil {
+			return events.ID{}, err
+		}
+		t.warnGone(task.ID, len(task.Events)-len(history))
 		return task.Events[0].Prev(), nil
 	}
 	newest, err := t.log.RangeBack(ctx, p, events.MaxID, tailNewest)

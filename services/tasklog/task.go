@@ -45,10 +45,12 @@ func (p *program) task(ctx context.Context, id string) error {
 		}
 		history = append(history, e.Event)
 	}
-	d, err := wire.DetailOf(t, history)
+	gone := len(t.Events) - len(entries)
+	d, err := wire.DetailOf(t, history, gone)
 	if err != nil {
 		return err
 	}
+	p.warnGone(id, gone)
 	return p.print(d, func(w io.Writer) { sayTask(w, d, history) })
 }
 
@@ -58,6 +60,18 @@ func lost(err error, id string) error {
 		return fmt.Errorf("%w, or not any more: \"tasklog at now task %s\" looks for it in all of the log", err, id)
 	}
 	return err
+}
+
+// warnGone says of a task that so many of its events are in the log no more, and what has them.
+func (p *program) warnGone(id string, gone int) {
+	if gone == 0 {
+		return
+	}
+	left := "left Redis: --archive URL or TASKLOG_ARCHIVE names the archive that has them"
+	if at := p.settings["TASKLOG_ARCHIVE"].value; at != "" {
+		left = fmt.Sprintf("left Redis, and the archive %s does not have them", at)
+	}
+	p.warn(fmt.Errorf("task %s: %d of its events %s", id, gone, left))
 }
 
 // warn tells of something that was passed over.
@@ -84,7 +98,7 @@ func sayTask(w io.Writer, d wire.Detail, history []events.Event) {
 		{"state", string(d.State)},
 		{"priority", fmt.Sprint(d.Priority)},
 		{"due", d.DueAt},
-		{"attempts", fmt.Sprintf("%d of %d", d.Attempts, d.MaxAttempts)},
+		{"attempts", attempts(d.Task)},
 		{"worker", clean(d.Worker)},
 		{"payload", brief(string(d.Payload), maxShown)},
 		{"result", brief(string(d.Result), maxShown)},
@@ -96,9 +110,20 @@ func sayTask(w io.Writer, d wire.Detail, history []events.Event) {
 			say(w, "%-9s %s", row[0], row[1])
 		}
 	}
+	if len(history) == 0 {
+		return
+	}
 	t := newTable("time", "entry", "event", "what")
 	for _, e := range history {
 		t.AppendRow([]any{wire.Stamp(e.ID.Ms), e.ID, e.Data.Type(), describe(e.Data)})
 	}
 	say(w, "\n%s", t.Render())
+}
+
+// attempts says how many attempts count, and of how many, where that is known.
+func attempts(t wire.Task) string {
+	if t.MaxAttempts == 0 {
+		return fmt.Sprint(t.Attempts)
+	}
+	return fmt.Sprintf("%d of %d", t.Attempts, t.MaxAttempts)
 }

@@ -6,7 +6,9 @@ import "github.com/tasklog/tasklog/events"
 type TaskPage struct {
 	Base
 	Task     events.Task
-	Payload  string // JSON
+	Defined  bool   // it is known what was asked for
+	Gone     int    // events that are in the log no more, nor in an archive that is attached
+	Payload  string // JSON; empty where it is not known
 	Result   string // JSON, of a completed task
 	Error    string // of a task whose last attempt failed, or that was cancelled
 	Timeline []Entry

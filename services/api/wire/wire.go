@@ -87,26 +87,31 @@ func Brief(s string) string {
 	return line
 }
 
-// Detail is all of one task.
+// Detail is all of one task. Of a completed one the log alone knows what it was asked for: when that event is gone,
+// Payload, Backoff, MaxAttempts, TimeoutMs and Traceparent are left out.
 type Detail struct {
 	Task
-	Payload     json.RawMessage `json:"payload"` // null when there is none
-	Backoff     events.Backoff  `json:"backoff"`
+	Payload     json.RawMessage `json:"payload,omitempty"` // null when there is none
+	Backoff     *events.Backoff `json:"backoff,omitempty"`
 	TimeoutMs   int64           `json:"timeoutMs,omitempty"`
 	Traceparent string          `json:"traceparent,omitempty"`
-	Result      json.RawMessage `json:"result,omitempty"` // of a completed task
-	Reason      events.Reason   `json:"reason,omitempty"` // of the failure
-	Events      []Event         `json:"events"`           // all that the log still holds, in order
+	Result      json.RawMessage `json:"result,omitempty"`  // of a completed task
+	Reason      events.Reason   `json:"reason,omitempty"`  // of the failure
+	Events      []Event         `json:"events"`            // all that the log still holds, in order
+	Trimmed     bool            `json:"trimmed,omitempty"` // events of it are in the log no more, nor in an archive that is attached
 }
 
-// DetailOf is a task with its history.
-func DetailOf(t events.Task, history []events.Event) (Detail, error) {
+// DetailOf is a task with its history, of which so many events are gone.
+func DetailOf(t events.Task, history []events.Event, gone int) (Detail, error) {
 	d := Detail{
-		Task: TaskOf(t), Payload: t.Payload, Backoff: t.Backoff, TimeoutMs: t.TimeoutMs,
-		Traceparent: t.Traceparent, Events: make([]Event, 0, len(history)),
+		Task: TaskOf(t), TimeoutMs: t.TimeoutMs, Traceparent: t.Traceparent,
+		Events: make([]Event, 0, len(history)), Trimmed: gone > 0,
 	}
-	if d.Payload == nil {
-		d.Payload = json.RawMessage("null")
+	if Defined(t) {
+		d.Backoff, d.Payload = &t.Backoff, t.Payload
+		if d.Payload == nil {
+			d.Payload = json.RawMessage("null")
+		}
 	}
 	o := OutcomeOf(history)
 	d.Result, d.Error, d.Reason = o.Result, o.Error, o.Reason
@@ -119,6 +124,9 @@ func DetailOf(t events.Task, history []events.Event) (Detail, error) {
 	}
 	return d, nil
 }
+
+// Defined reports whether it is known what a task was asked for: every request says how many attempts there are.
+func Defined(t events.Task) bool { return t.MaxAttempts > 0 }
 
 // Outcome is how the last attempt ended, as far as it did.
 type Outcome struct {
