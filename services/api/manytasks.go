@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -35,11 +37,23 @@ func (a *API) many(c *gin.Context, filter *views.Filter, states []events.State, 
 		do = deed()
 	}
 	page, err := batch.Do(c.Request.Context(), a.views, *filter, states, do)
+	if err == nil && page.Changed+len(page.Refused) == 0 {
+		err = a.knownQueue(c.Request.Context(), filter.Queue) // or its name is mistyped
+	}
 	if err != nil {
 		a.fail(c, unusable(err))
 		return
 	}
 	answer(c, http.StatusOK, page)
+}
+
+// knownQueue returns a problem when no task was ever asked for in a queue.
+func (a *API) knownQueue(ctx context.Context, queue string) error {
+	known, err := a.log.HasQueue(ctx, queue)
+	if err == nil && !known {
+		err = notFound(fmt.Sprintf("queue %s: nobody ever asked for a task in it", queue))
+	}
+	return err
 }
 
 // manyBody reads which tasks a request is about, and whether it only asks.

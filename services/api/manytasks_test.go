@@ -95,6 +95,27 @@ func TestManyTasksOfAStateAreCancelled(t *testing.T) {
 	}
 }
 
+func TestManyTasksOfAQueueThatNobodyEverUsedAreNotFound(t *testing.T) {
+	h := build(t, api.Config{}, 2)
+	h.project()
+	h.must(http.StatusAccepted, h.post(`{"taskName":"n","queue":"mail"}`))
+	for _, call := range []string{"retry", "cancel"} {
+		r := h.do(http.MethodPost, "/api/tasks/"+call, `{"queue":"mial","state":"`+map[string]string{"retry": "failed", "cancel": "waiting"}[call]+`"}`)
+		isProblem(t, r, http.StatusNotFound)
+		if why := r.field(t, "detail"); !strings.Contains(why, "queue mial") {
+			t.Errorf("%s says %q", call, why)
+		}
+	}
+	if p := h.many("retry", `{"queue":"mail"}`); p.Changed != 0 {
+		t.Errorf("of a queue without failed tasks: %+v", p)
+	}
+	r := h.do(http.MethodPost, "/api/tasks/cancel", `{"queue":"mail"}`)
+	isProblem(t, r, http.StatusUnprocessableEntity)
+	if why := r.field(t, "detail"); !strings.HasPrefix(why, "state: is required: one of [delayed") {
+		t.Errorf("without a state is said %q", why)
+	}
+}
+
 func TestAChoiceOfManyThatIsWrongChangesNothing(t *testing.T) {
 	h := build(t, api.Config{}, 1)
 	for call, field := range map[string]string{

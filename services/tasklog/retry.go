@@ -8,15 +8,17 @@ import (
 	"github.com/tasklog/tasklog/services/client"
 )
 
-const retryHelp = `Give a failed or cancelled task all its attempts anew; with --all, every failed task of a queue.
+const retryHelp = `Give a failed or cancelled task all its attempts anew; with --all, every failed task of a queue, or every
+cancelled one with --state cancelled. It may run at once: what was left of its delay is not kept.
 ` + manyHelp
 
 func (p *program) retryCmd() *cobra.Command {
-	o := manyOptions{states: []string{string(events.StateFailed)}}
+	var o manyOptions
 	cmd := p.withJSON(&cobra.Command{
-		Use: "retry ID | --all --queue QUEUE", Short: "Give a failed or cancelled task all its attempts anew, or all failed ones", Long: retryHelp,
+		Use: "retry ID | --all --queue QUEUE", Short: "Give a failed or cancelled task all its attempts anew, or all of a queue", Long: retryHelp,
 		Example: `  tasklog retry welcome-123
-  tasklog retry --all --queue mail --name sendEmail --dry-run`,
+  tasklog retry --all --queue mail --name sendEmail --dry-run
+  tasklog retry --all --queue mail --state cancelled`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !o.all {
 				return p.act(cmd.Context(), args[0], (*client.Client).Retry)
@@ -28,5 +30,7 @@ func (p *program) retryCmd() *cobra.Command {
 		},
 	})
 	o.flags(cmd)
+	cmd.Flags().StringSliceVar(&o.states, "state", []string{string(events.StateFailed)},
+		"with --all: only tasks in this state, failed or cancelled; several are separated by commas")
 	return cmd
 }

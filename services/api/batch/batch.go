@@ -85,6 +85,8 @@ func Do(ctx context.Context, store *views.Store, filter views.Filter, states []e
 	switch {
 	case filter.Queue == "":
 		return Page{}, &events.FieldError{Field: "queue", Reason: "is required"}
+	case filter.State == "":
+		return Page{}, &events.FieldError{Field: "state", Reason: fmt.Sprintf("is required: one of %v", states)}
 	case !slices.Contains(states, filter.State):
 		return Page{}, &events.FieldError{Field: "state", Reason: fmt.Sprintf("%q is not one of %v", filter.State, states)}
 	case filter.Limit == 0:
