@@ -27,8 +27,8 @@ type tailOptions struct {
 
 const tailHelp = `Print events as they are appended, until Ctrl-C.
 
-Without --from it begins with the ten newest ones, of which --queue and --type choose; with --task, with
-the first one of the task.
+Without --from it begins with the ten newest ones of each partition that --queue and --type choose, as far as these
+are among the newest 10 000 in Redis; with --task, with the first one of the task.
 --from INSTANT begins there: at an entry id, at a time such as 2026-11-25T14:03:07Z, so long ago such as
 -15m or -7d, or, with 0, at the beginning of the log. An entry that is no event is named on the standard
 error.`
@@ -114,6 +114,7 @@ type reader struct {
 const (
 	tailPage   = 1000
 	tailNewest = 10
+	tailSearch = 10_000      // entries of a partition among which the newest ones are looked for
 	tailPause  = time.Second // after a read that failed
 )
 
@@ -134,12 +135,53 @@ func (t *tailer) begin(ctx context.Context, p eventlog.Partition, from events.ID
 		t.warnGone(task.ID, len(task.Events)-len(history))
 		return task.Events[0].Prev(), nil
 	}
-	newest, err := t.log.RangeBack(ctx, p, events.MaxID, tailNewest)
-	if err != nil || len(newest) == 0 {
-		return events.ID{}, err
-	}
-	return newest[len(newest)-1].ID.Prev(), nil
+	return t.newest(ctx, p)
 }
+
+// newest returns the id after which the newest entries come that were chosen. When none of those that are looked at was,
+// it is the end of the partition.
+func (t *tailer) newest(ctx context.Context, p eventlog.Partition) (after events.ID, err error) {
+	pages, found, looked := t.log.Pages(tailPage), 0, 0
+	for before, more := events.MaxID, true; more && looked < tailSearch; {
+		var page []eventlog.Entry
+		if page, more, err = pages.RangeBack(ctx, p, before); err != nil {
+			return after, err
+		}
+		for _, e := range page {
+			before = e.ID
+			if looked++; looked == 1 {
+				after = e.ID
+			}
+			if !t.chosen(e) {
+				continue
+			}
+			after = e.ID.Prev()
+			if found++; found == tailNewest {
+				return after, nil
+			}
+		}
+	}
+	if looked > 0 && found == 0 {
+		t.warn(fmt.Errorf("partition %d: none of the newest %d entries was chosen; --from 0 looks at all of the log", p.N, looked))
+	}
+	return after, nil
+}
+
+// chosen reports whether an entry is to be shown, or named because it is no event.
+func (t *tailer) chosen(e eventlog.Entry) bool {
+	switch {
+	case e.Err != nil:
+		return !t.filters()
+	case t.opts.task != "" && e.Task != t.opts.task:
+		return false
+	case t.opts.queue != "" && e.Data.About().Queue != t.opts.queue:
+		return false
+	}
+	return len(t.opts.types) == 0 || slices.Contains(t.opts.types, string(e.Data.Type()))
+}
+
+// filters reports whether only some events are to be shown.
+func (t *tailer) filters() bool { return t.opts.queue != "" || len(t.opts.types) > 0 }
 
 // backlog prints what is there, in the order of ids over all partitions.
 func (t *tailer) backlog(ctx context.Context) error {
@@ -220,13 +262,7 @@ func (t *tailer) show(e eventlog.Entry) error {
 		t.warn(fmt.Errorf("skipped an %w", e.Err))
 		return nil
 	}
-	if t.opts.task != "" && e.Task != t.opts.task {
-		return nil
-	}
-	if t.opts.queue != "" && e.Data.About().Queue != t.opts.queue {
-		return nil
-	}
-	if len(t.opts.types) > 0 && !slices.Contains(t.opts.types, string(e.Data.Type())) {
+	if !t.chosen(e) {
 		return nil
 	}
 	v, err := wire.EventOf(e.Event)
