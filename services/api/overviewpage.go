@@ -8,6 +8,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/tasklog/tasklog/events"
+	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/infra/views"
 	"github.com/tasklog/tasklog/projections/queues"
 	"github.com/tasklog/tasklog/services/api/dashboard"
@@ -36,7 +37,10 @@ func (a *API) overviewPage(c *gin.Context, b dashboard.Base) (dashboard.Page, er
 			Name: q.Get("queue"), Failing: q.Get("failing") != "", Sort: q.Get("sort"), Up: q.Get("order") == "up",
 		},
 	}
-	all := queuesOf(view, b)
+	all, err := a.queuesOf(ctx, view, b)
+	if err != nil {
+		return nil, err
+	}
 	for _, q := range all {
 		for state, n := range q.Counts {
 			page.Totals[state] += n
@@ -73,7 +77,10 @@ func (a *API) queuePage(c *gin.Context, b dashboard.Base) (dashboard.Page, error
 		return nil, unusable(err)
 	}
 	page := dashboard.QueuePage{Base: b}
-	all := queuesOf(view, b)
+	all, err := a.queuesOf(ctx, view, b)
+	if err != nil {
+		return nil, err
+	}
 	i := slices.IndexFunc(all, func(q dashboard.Queue) bool { return q.Name == name })
 	if i < 0 {
 		return nil, notFound("there is no such queue: a queue is there with its first task")
@@ -101,16 +108,21 @@ func (a *API) workersPage(c *gin.Context, b dashboard.Base) (dashboard.Page, err
 }
 
 // queuesOf returns every queue of a view, by name.
-func queuesOf(view views.Overview, b dashboard.Base) []dashboard.Queue {
+func (a *API) queuesOf(ctx context.Context, view views.Overview, b dashboard.Base) ([]dashboard.Queue, error) {
+	present, err := a.log.Present(ctx, a.log.Partitions()[0]) // workers tell every partition
+	if err != nil {
+		return nil, err
+	}
 	all := []dashboard.Queue{}
 	for _, q := range wire.QueuesOf(view.Queues) {
 		one := dashboard.Queue{Name: q.Queue, Paused: q.Paused, Counts: q.Counts, Recent: view.Queues.Get(q.Queue).Recent.Until(b.Now)}
 		if at, ok := view.Oldest[q.Queue]; ok {
 			one.Oldest = at.UnixMilli()
 		}
+		one.Served = slices.ContainsFunc(present, func(w eventlog.Presence) bool { return w.Serves(one.Name, b.Now) })
 		all = append(all, one)
 	}
-	return all
+	return all, nil
 }
 
 // charts reads what happened in a queue, or in all, in a window of dashboard.Windows; empty means an hour.

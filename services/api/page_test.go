@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/tasklog/tasklog/infra/eventlog"
 	"github.com/tasklog/tasklog/services/api"
 )
 
@@ -26,6 +27,51 @@ func TestLinksToTasksLeadToThem(t *testing.T) {
 	}
 	if task := h.must(http.StatusOK, h.get(html.UnescapeString(m[1]))).body; !strings.Contains(task, html.EscapeString(id)) {
 		t.Errorf("%s leads to %s", m[1], task)
+	}
+}
+
+func TestAQueueWhoseTasksWaitForAWorkerThatIsNotThereSaysSo(t *testing.T) {
+	h := build(t, api.Config{}, 2)
+	h.project()
+	h.must(http.StatusAccepted, h.post(`{"taskName":"n","queue":"mail"}`))
+	h.must(http.StatusAccepted, h.post(`{"taskName":"n","queue":"later","delayMs":3600000}`))
+	const told = "no worker</span>"
+	pages := []string{"/admin/queues", "/admin/queues/mail"}
+	says := func(text string, n int) func() bool {
+		return func() bool {
+			for _, path := range pages {
+				if r := h.get(path); r.status != http.StatusOK || strings.Count(r.body, text) != n {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	h.until("the queue has no worker, and only that one", says(told, 1))
+	announce := func(queues ...string) {
+		t.Helper()
+		if err := h.log.Announce(t.Context(), eventlog.Presence{Worker: "w", Queues: queues, Concurrency: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if announce("other"); !says(told, 1)() {
+		t.Error("a worker of another queue counts as one of this")
+	}
+	for _, queues := range [][]string{{"other", "mail"}, nil} {
+		if announce(queues...); !says(told, 0)() {
+			t.Errorf("a worker of the queues %q serves the queue, and the pages do not say so", queues)
+		}
+	}
+	silent := h.redis.Client().HSet(t.Context(), h.log.Partitions()[0].Workers, "w", `{"worker":"w","seenAt":1}`)
+	if silent.Err() != nil || !says(told, 1)() {
+		t.Errorf("a worker that was silent for years serves the queue; %v", silent.Err())
+	}
+	if _, err := h.log.Pause(t.Context(), "mail", "test"); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the queue is paused", says(`<span class="state paused">`, 1))
+	if !says(told, 0)() {
+		t.Error("a paused queue lacks a worker")
 	}
 }
 

@@ -55,7 +55,7 @@ func pages() []dashboard.Page {
 		dashboard.Overview{},
 		dashboard.Overview{All: 1, Queues: []dashboard.Queue{{}}, Missed: 3, Workers: &dashboard.WorkersPage{}, System: &wire.System{Log: []wire.Partition{{Readers: []wire.Reader{{}}}}}},
 		dashboard.QueuePage{},
-		dashboard.QueuePage{Charts: week(), Queue: dashboard.Queue{Name: "q"}, Names: []dashboard.Name{{}}},
+		dashboard.QueuePage{Charts: week(), Queue: dashboard.Queue{Name: "q", Counts: queues.Counts{events.StateWaiting: 1}}, Names: []dashboard.Name{{}}},
 		dashboard.TasksPage{},
 		dashboard.TasksPage{Tasks: []events.Task{{}}, Search: &wire.Search{}},
 		dashboard.EventsPage{},

@@ -14,9 +14,15 @@ import (
 type Queue struct {
 	Name   string
 	Paused bool
+	Served bool // a worker is there that takes its tasks
 	Counts queues.Counts
 	Oldest int64           // ms: since when the task waits that waits longest; 0 when none does
 	Recent []queues.Minute // oldest first, the last one is under way
+}
+
+// Unserved reports whether tasks wait and nobody is there to take them. Of a paused queue nobody would.
+func (q Queue) Unserved() bool {
+	return !q.Paused && !q.Served && q.Counts[events.StateWaiting]+q.Counts[events.StateDue] > 0
 }
 
 // rated is over how many whole minutes rates are told.
