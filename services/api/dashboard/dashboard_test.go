@@ -79,8 +79,43 @@ func TestEveryPageRendersWhatIsEmpty(t *testing.T) {
 		if err := p.Render(&b, page); err != nil {
 			t.Errorf("%T: %v", page, err)
 		}
-		if o, ok := page.(dashboard.Overview); ok && strings.Contains(b.String(), "3 entries were removed") != (o.Missed > 0) {
+		if o, ok := page.(dashboard.Overview); ok && strings.Contains(b.String(), "3 entries were removed from the log") != (o.Missed > 0) {
 			t.Error("the page does not say what its counts miss")
+		}
+	}
+}
+
+func TestPagesCountOneAsOneAndSayWhatTheyLeaveOut(t *testing.T) {
+	p, err := dashboard.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := func(n int64) *wire.System {
+		return &wire.System{Log: []wire.Partition{{Readers: []wire.Reader{{Entries: &n}}}}}
+	}
+	workers := func(running int64) *dashboard.WorkersPage {
+		return &dashboard.WorkersPage{Workers: []wire.Worker{{Running: running, Tasks: make([]wire.Running, min(running, 4))}}}
+	}
+	for want, page := range map[string]dashboard.Page{
+		"1 of 1 queue; 1 entry was removed":      dashboard.Overview{All: 1, Queues: []dashboard.Queue{{}}, Missed: 1},
+		"2 of 2 queues; 2 entries were removed":  dashboard.Overview{All: 2, Queues: []dashboard.Queue{{}, {}}, Missed: 2},
+		"None of 1 queue fits":                   dashboard.Overview{All: 1},
+		", 1 entry</span>":                       dashboard.Overview{System: entries(1)},
+		", 0 entries</span>":                     dashboard.Overview{System: entries(0)},
+		`</li><li class="quiet">and 1 more</li>`: dashboard.Overview{Workers: workers(4)},
+		"<li class=\"quiet\">and 2 more</li>":    dashboard.WorkersPage{Workers: workers(6).Workers},
+		"1 task was looked through":              dashboard.TasksPage{Search: &wire.Search{Tasks: 1}},
+		" 1 entry is in the log no more":         dashboard.PastPage{Missed: 1},
+	} {
+		var b strings.Builder
+		if err := p.Render(&b, page); err != nil || !strings.Contains(b.String(), want) {
+			t.Errorf("%T does not say %q; %v", page, want, err)
+		}
+	}
+	for _, page := range []dashboard.Page{dashboard.Overview{Workers: workers(3)}, dashboard.WorkersPage{Workers: workers(4).Workers}} {
+		var b strings.Builder
+		if err := p.Render(&b, page); err != nil || strings.Contains(b.String(), " more</li>") {
+			t.Errorf("%T leaves out a task that it shows; %v", page, err)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package dashboard
 import (
 	"html/template"
 	"net/url"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +49,22 @@ var funcs = template.FuncMap{
 	"path":   url.PathEscape,
 	"query":  url.QueryEscape,
 	"number": number,
+	"rest":   rest,
+	"many":   many,
 	"list":   func(items ...any) []any { return items },
+}
+
+// rest is how many tasks a worker runs besides the first ones of its list that are shown.
+func rest(w wire.Worker, shown int) int64 { return max(0, w.Running-int64(min(shown, len(w.Tasks)))) }
+
+// many says how many there are of something that one noun names, or else another. The number is an integer of
+// any type, or leads to one.
+func many(n reflect.Value, one, more string) string {
+	count := reflect.Indirect(n).Int()
+	if count == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatInt(count, 10) + " " + more
 }
 
 // last is the ms of a task's newest event, 0 without one.

@@ -278,6 +278,7 @@ func TestANoticeBecomesThePageWhenItCan(t *testing.T) {
 	h := build(t, api.Config{})
 	h.open("/admin/tasks/a")
 	h.sees("there is no such task", holds("h1", "There is no such thing"))
+	h.sees("it is nothing that could be old", `document.getElementById("freshness").className === "quiet" && document.getElementById("freshness").textContent === ""`)
 	h.post(`{"taskName":"work","customJobId":"a"}`)
 	h.sees("there is", `document.title === "Task a · Tasklog"`)
 }

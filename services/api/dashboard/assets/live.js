@@ -34,6 +34,13 @@ function lost(reason) {
   freshness.textContent = text;
 }
 
+// quiet says nothing: the page has no part that could be old.
+function quiet() {
+  since = new Date();
+  freshness.className = "quiet";
+  freshness.textContent = "";
+}
+
 // follow opens the stream of the page's address as it is now.
 export function follow() {
   source?.close();
@@ -48,8 +55,11 @@ export function follow() {
   });
   source.addEventListener("trouble", (e) => {
     if (mine !== source) return;
+    const { reason } = JSON.parse(e.data);
     listen();
-    lost(JSON.parse(e.data).reason);
+    // A notice says itself what is wrong, and becomes the page when it is so no more.
+    if (document.querySelector("main[data-notice] h1")?.textContent === reason) quiet();
+    else lost(reason);
   });
   source.addEventListener("error", () => {
     if (mine !== source) return;
