@@ -84,6 +84,9 @@ func (p *program) tail(ctx context.Context, o tailOptions) error {
 		}
 		t.readers = append(t.readers, &reader{part: part, pages: log.Pages(tailPage), after: after})
 	}
+	if t.looked > 0 && t.found == 0 {
+		p.warn(fmt.Errorf("none of the newest %d entries was chosen; --from 0 looks at all of the log", t.looked))
+	}
 	err = t.backlog(ctx)
 	if err == nil && o.follow {
 		err = t.follow(ctx)
@@ -100,6 +103,8 @@ type tailer struct {
 	log     *eventlog.Log
 	opts    tailOptions
 	readers []*reader
+	looked  int // entries among which the newest ones were looked for
+	found   int // of these that are to be shown
 	out     chan []eventlog.Entry
 }
 
@@ -157,13 +162,12 @@ func (t *tailer) newest(ctx context.Context, p eventlog.Partition) (after events
 			}
 			after = e.ID.Prev()
 			if found++; found == tailNewest {
-				return after, nil
+				more = false
+				break
 			}
 		}
 	}
-	if looked > 0 && found == 0 {
-		t.warn(fmt.Errorf("partition %d: none of the newest %d entries was chosen; --from 0 looks at all of the log", p.N, looked))
-	}
+	t.looked, t.found = t.looked+looked, t.found+found
 	return after, nil
 }
 
