@@ -19,34 +19,10 @@ var gate string
 var ErrRebuilding = errors.New("the state is being made again from the log; " +
 	"where nobody does that any more, run `tasklog replay --state` again")
 
-// ShutError is an ErrRebuilding of a log that is copied, or was moved.
-type ShutError struct{ Why string }
-
-// Error says why no decision is taken, and what to do.
-func (e *ShutError) Error() string { return e.Why }
-
-// Is makes a ShutError an ErrRebuilding.
-func (e *ShutError) Is(target error) bool { return target == ErrRebuilding }
-
 const (
 	rebuildingReply = "REBUILDING "                                                  // what gate.lua answers
 	rebuildingState = "the state of this partition is being made again from the log" // and why, when it is no copy
-	copyWord        = "copy "
 )
-
-// CopyGate returns what a copy puts into a gate: whose it is, and what decisions answer. Why tells it again.
-func CopyGate(token, why string) string {
-	return copyWord + token + "\n" + strings.ReplaceAll(why, "\n", " ")
-}
-
-// Why returns what decisions answer at a gate that CopyGate made, or "" for any other one.
-func Why(gate string) string {
-	head, why, _ := strings.Cut(gate, "\n")
-	if !strings.HasPrefix(head, copyWord) {
-		return ""
-	}
-	return why
-}
 
 // gateOf returns the gate of the partition that a key lies in. A prefix has no braces, so that the first
 // pair is that of the partition.

@@ -1,9 +1,11 @@
 package eventlog_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,20 +92,33 @@ func TestAGateIsShutOnTheEmbeddedRedisToo(t *testing.T) {
 func TestAGateThatACopyShutSaysWhy(t *testing.T) {
 	t.Cleanup(eventlog.SetRepeats(time.Millisecond))
 	each(t, func(t *testing.T, h *hand) {
-		const why = "it was moved: go there; and open it again, if you must"
-		gate := eventlog.CopyGate("me", why)
-		h.succeed(h.log.Swap(t.Context(), h.p, "", gate))
-		if got := must(h.log.Gate(t.Context(), h.p))(h); got != gate || eventlog.Why(got) != why {
-			t.Errorf("the gate holds %q, which says %q", got, eventlog.Why(got))
-		}
-		_, asked := h.log.Request(t.Context(), want("a"))
-		_, missed := h.log.Task(t.Context(), "a")
-		for _, err := range []error{asked, missed} {
-			shut, ok := errors.AsType[*eventlog.ShutError](err)
-			if !ok || shut.Why != why || !errors.Is(err, eventlog.ErrRebuilding) || !eventlog.Unavailable(err) {
-				t.Errorf("got %v", err)
+		for kind, words := range map[eventlog.GateKind]string{
+			eventlog.GateCopying: "a copy that is not finished: run `tasklog copy` again",
+			eventlog.GateMoving:  "being moved to there; where nobody does that any more",
+			eventlog.GateMoved:   "moved to there: let clients and services go there",
+		} {
+			gate := eventlog.CopyGate(kind, "me", "there")
+			h.succeed(h.log.Swap(t.Context(), h.p, "", gate))
+			why := eventlog.Why(must(h.log.Gate(t.Context(), h.p))(h))
+			if !strings.Contains(why, words) {
+				t.Errorf("%s: the gate says %q", kind, why)
 			}
+			_, asked := h.log.Request(t.Context(), want("a"))
+			_, missed := h.log.Task(t.Context(), "a")
+			for _, err := range []error{asked, missed} {
+				shut, ok := errors.AsType[*eventlog.ShutError](err)
+				if !ok || shut.Why != why || shut.Kind() != kind || !errors.Is(err, eventlog.ErrRebuilding) || !eventlog.Unavailable(err) {
+					t.Errorf("%s: got %v", kind, err)
+				}
+			}
+			if ends := kind == eventlog.GateMoving; eventlog.Closed(asked) == ends || (h.log.Ready(t.Context()) == nil) != ends {
+				t.Errorf("%s: closed: %v; ready: %v", kind, eventlog.Closed(asked), h.log.Ready(t.Context()))
+			}
+			h.succeed(h.log.Swap(t.Context(), h.p, gate, ""))
+			h.succeed(h.log.Ready(t.Context()))
 		}
+		gate := eventlog.CopyGate(eventlog.GateMoved, "me", "there")
+		h.succeed(h.log.Swap(t.Context(), h.p, "", gate))
 		if err := h.log.Swap(t.Context(), h.p, "other", ""); !errors.Is(err, eventlog.ErrMoved) {
 			t.Errorf("somebody else opened it: %v", err)
 		}
@@ -114,6 +129,21 @@ func TestAGateThatACopyShutSaysWhy(t *testing.T) {
 		h.succeed(h.log.Swap(t.Context(), h.p, "somebody", ""))
 		h.requested("a")
 	})
+}
+
+func TestNobodyAsksAgainAtAClosedGate(t *testing.T) {
+	t.Cleanup(eventlog.SetRepeats(time.Hour)) // whoever did would not be back in time
+	h := newHand(t, open(t, testredis.Start(t).URL(), 1))
+	h.succeed(h.log.Swap(t.Context(), h.p, "", eventlog.CopyGate(eventlog.GateMoved, "me", "there")))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, one := h.log.Pause(ctx, "q", "test")
+	many := h.log.RequestMany(ctx, []eventlog.Request{want("a")})
+	for _, err := range []error{one, many[0].Err} {
+		if !eventlog.Closed(err) || ctx.Err() != nil {
+			t.Errorf("got %v, %v", err, ctx.Err())
+		}
+	}
 }
 
 func TestATaskWithoutARowIsNotMissedWhileRowsAreMadeAgain(t *testing.T) {

@@ -181,7 +181,7 @@ func ask(ctx context.Context, rdb redis.Scripter, s *redis.Script, keys []string
 
 // again reports whether a script is to be run again after an error of the try of that number.
 func again(err error, try int) bool {
-	return Unavailable(err) && !errors.Is(err, redis.ErrClosed) && try < len(repeats)
+	return Unavailable(err) && !errors.Is(err, redis.ErrClosed) && !Closed(err) && try < len(repeats)
 }
 
 // reply is what a script returned: a list, or a string of lines, which costs Redis less. Its

@@ -87,6 +87,9 @@ func problemOf(err error) *problem {
 	if e, ok := errors.AsType[*eventlog.RefusedError](err); ok {
 		return newProblem(http.StatusConflict, "refused", "The task's state does not allow it", e.Error())
 	}
+	if e, ok := errors.AsType[*eventlog.ShutError](err); ok {
+		return shut(e)
+	}
 	if e, ok := errors.AsType[*past.UncoveredError](err); ok {
 		p := newProblem(http.StatusGone, "not-covered", "The log does not reach back that far", e.Error())
 		p.Field = "at"
@@ -114,6 +117,22 @@ func problemOf(err error) *problem {
 		return p
 	}
 	return internal()
+}
+
+// shut is the problem of a log that is copied, or was moved. Its status is 503 also where nobody knows when to come
+// back: what was asked for is not wrong, and this address takes it again when its API is started on the other log.
+func shut(e *eventlog.ShutError) *problem {
+	why := "nothing was appended: " + e.Why
+	switch e.Kind() {
+	case eventlog.GateMoved:
+		return newProblem(http.StatusServiceUnavailable, "moved", "The log was moved", why)
+	case eventlog.GateCopying:
+		return newProblem(http.StatusServiceUnavailable, "copying", "The log is a copy that is not finished", why)
+	case eventlog.GateMoving:
+	}
+	p := newProblem(http.StatusServiceUnavailable, "moving", "The log is being moved", why) // which ends
+	p.retryAfter = 5
+	return p
 }
 
 // internal is the problem whose cause only our log tells.

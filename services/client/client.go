@@ -14,7 +14,8 @@
 //
 // While Redis does not answer, Connect, Enqueue and EnqueueMany repeat themselves until Options.Patience is over;
 // every other method gives up sooner where nobody listens, and within half a minute where nobody answers. Each of
-// them ends with its context. eventlog.Unavailable tells such errors from final ones.
+// them ends with its context. eventlog.Unavailable tells such errors from final ones. A log that was moved, or is an
+// unfinished copy, nobody waits for: eventlog.Closed tells these errors, which count as Unavailable.
 //
 // The Redis client under this package, github.com/redis/go-redis/v9, says on the standard error of the
 // process what befalls its connections. Where that is to go a program says with redis.SetLogger; with

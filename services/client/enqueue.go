@@ -51,8 +51,9 @@ type Receipt struct {
 	Duplicate bool         // a task with this ID was there: nothing was appended
 }
 
-// Enqueue asks for a task. It returns an *events.FieldError for a field that is wrong, and an
-// eventlog.ErrFull where Redis has no room for more tasks; nothing was appended then. Any other error
+// Enqueue asks for a task. It returns an *events.FieldError for a field that is wrong, an
+// eventlog.ErrFull where Redis has no room for more tasks, and at once an error that is eventlog.Closed where
+// the log was moved or is an unfinished copy; nothing was appended then. Any other error
 // means unknown: the task may have been appended, and calling again with the ID that the receipt then
 // still has is safe.
 func (c *Client) Enqueue(ctx context.Context, t Task) (Receipt, error) {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -24,7 +25,8 @@ const between = 250 * time.Millisecond
 // what Enqueue would return. A task that is wrong fails alone. The tasks of a partition are appended in their
 // order, so that those of a queue with the same priority and no delay run in it.
 //
-// When Redis does not take a task, because it is full or away for longer than Options.Patience, or when ctx ends,
+// When Redis does not take a task, because it is full, away for longer than Options.Patience, or its log is
+// eventlog.Closed, or when ctx ends,
 // none is asked for any more: what is read from there on is answered with that error. Asking again for all that
 // have it, with the IDs that the receipts still have where the tasks had none, is safe.
 //
@@ -97,6 +99,16 @@ func (a *asked) why(err error) error {
 	return fmt.Errorf("%w; %w", a.last, err)
 }
 
+// closed answers a task whose log is closed, and returns why. Where Redis did not answer an earlier try, that may
+// have been taken: then it says so instead.
+func (a *asked) closed(err error) error {
+	if a.last != nil && !errors.Is(a.last, eventlog.ErrRebuilding) {
+		err = fmt.Errorf("%w; %s", a.last, err.Error())
+	}
+	a.err = fmt.Errorf("enqueue: %w", err)
+	return err
+}
+
 // fail answers all of a list with an error, and returns it. It may be nil where all of them were asked for before.
 func fail(list []*asked, err error) error {
 	over := err
@@ -110,8 +122,8 @@ func fail(list []*asked, err error) error {
 }
 
 // ask asks for tasks, again while Redis does not answer and Patience is not over. It returns why some were not
-// taken for want of Redis; they have that error, too.
-func (c *Client) ask(ctx context.Context, list []*asked) error {
+// taken for want of Redis, or because the log is closed; they have that error, too.
+func (c *Client) ask(ctx context.Context, list []*asked) (over error) {
 	patience, cancel := context.WithTimeout(ctx, c.opts.Patience)
 	defer cancel()
 	requests := requestsOf(list)
@@ -131,6 +143,8 @@ func (c *Client) ask(ctx context.Context, list []*asked) error {
 					ID: got.Task, Queue: got.Queue, State: got.State, DueAt: time.UnixMilli(got.DueAt).UTC(),
 					Event: got.Event, Duplicate: got.Duplicate,
 				}
+			case eventlog.Closed(got.Err): // no patience helps
+				over = a.closed(got.Err)
 			case eventlog.Unavailable(got.Err):
 				open, a.last = append(open, a), got.Err
 			default:
@@ -138,7 +152,7 @@ func (c *Client) ask(ctx context.Context, list []*asked) error {
 			}
 		}
 		if len(open) == 0 {
-			return nil
+			return over
 		}
 		if list = open; patience.Err() != nil {
 			return fail(list, nil)

@@ -50,7 +50,7 @@ func (c *Copy) cutOver(ctx context.Context) error {
 	switch {
 	case c.sum.Behind != 0:
 		return fmt.Errorf("the source has %d entries more than were copied, although it is shut: somebody else writes to it", c.sum.Behind)
-	case c.sum.Running > 0 && !c.cfg.Running && kindOf(gate) == moving:
+	case c.sum.Running > 0 && !c.cfg.Running && kindOf(gate) == eventlog.GateMoving:
 		return &RunningError{c.sum.Running}
 	}
 	if err := c.prepare(ctx); err != nil {
@@ -197,7 +197,7 @@ func (c *Copy) end(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if kindOf(gate) != moved || otherOf(gate) != c.cfg.Target {
+			if kindOf(gate) != eventlog.GateMoved || otherOf(gate) != c.cfg.Target {
 				return fmt.Errorf("%w\nThe log that it was made from is open", ErrFinished)
 			}
 		}

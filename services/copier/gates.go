@@ -8,20 +8,6 @@ import (
 	"github.com/tasklog/tasklog/infra/eventlog"
 )
 
-// A kind is why a gate is shut.
-type kind string
-
-const (
-	copying kind = "copying" // a target that is not finished
-	moving  kind = "moving"  // a source, for the last entries
-	moved   kind = "moved"   // a source that was given up
-)
-
-// gateText returns what a copy puts into a gate: its kind, the other log, and whose it is.
-func gateText(k kind, other, token, why string) string {
-	return eventlog.CopyGate(string(k)+" "+token+" "+strings.ReplaceAll(other, "\n", " "), why)
-}
-
 // gateOf returns what shuts a partition, or "" when it is open.
 func gateOf(ctx context.Context, log *eventlog.Log, p eventlog.Partition) (gate string, err error) {
 	err = eventlog.Persist(ctx, func() error {
@@ -37,10 +23,10 @@ func swap(ctx context.Context, log *eventlog.Log, p eventlog.Partition, from, to
 }
 
 // kindOf returns the kind of a gate, or "" for one that is open or that no copy shut.
-func kindOf(gate string) kind {
+func kindOf(gate string) eventlog.GateKind {
 	head, _, _ := strings.Cut(gate, "\n")
 	if f := strings.Fields(head); eventlog.Why(gate) != "" && len(f) > 1 {
-		return kind(f[1])
+		return eventlog.GateKind(f[1])
 	}
 	return ""
 }
@@ -56,14 +42,12 @@ func otherOf(gate string) string {
 
 // shutSource shuts the source: nothing is appended any more.
 func (c *Copy) shutSource(ctx context.Context) error {
-	why := "this log is being moved to " + c.cfg.Target + "; where nobody does that any more, run `tasklog copy` with --move again, or `tasklog copy --reopen` to go on here"
-	return c.turnSource(ctx, gateText(moving, c.cfg.Target, c.token, why))
+	return c.turnSource(ctx, eventlog.CopyGate(eventlog.GateMoving, c.token, c.cfg.Target))
 }
 
 // giveUp says in the gates of the source that it is no longer used.
 func (c *Copy) giveUp(ctx context.Context) error {
-	why := "this log was moved to " + c.cfg.Target + ": let clients and services go there"
-	return c.turnSource(ctx, gateText(moved, c.cfg.Target, c.token, why))
+	return c.turnSource(ctx, eventlog.CopyGate(eventlog.GateMoved, c.token, c.cfg.Target))
 }
 
 // turnSource puts something into the gates of the source.
@@ -73,10 +57,10 @@ func (c *Copy) turnSource(ctx context.Context, gate string) error {
 		if err != nil {
 			return err
 		}
-		if other := otherOf(have); kindOf(have) == "" && have != "" || other != "" && other != c.cfg.Target || kindOf(have) == copying {
+		if other := otherOf(have); kindOf(have) == "" && have != "" || other != "" && other != c.cfg.Target || kindOf(have) == eventlog.GateCopying {
 			return fmt.Errorf("partition %d of the source is shut already: %w", p.N, refusal(have))
 		}
-		if kindOf(have) == moved && kindOf(gate) == moving {
+		if kindOf(have) == eventlog.GateMoved && kindOf(gate) == eventlog.GateMoving {
 			continue // it was given up for this very copy, which was not opened then
 		}
 		if err := swap(ctx, c.source, p, have, gate); err != nil {
@@ -112,9 +96,9 @@ func Reopen(ctx context.Context, log *eventlog.Log, force bool) (n int, err erro
 			return 0, err
 		}
 		switch k := kindOf(gates[i]); {
-		case k == copying, k == "" && gates[i] != "":
+		case k == eventlog.GateCopying, k == "" && gates[i] != "":
 			return 0, refusal(gates[i])
-		case k == moved && !force:
+		case k == eventlog.GateMoved && !force:
 			return 0, &MovedError{otherOf(gates[i])}
 		}
 	}
@@ -137,7 +121,7 @@ func (c *Copy) reopen(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if kindOf(have) != moving || !strings.Contains(have, c.token) {
+		if kindOf(have) != eventlog.GateMoving || !strings.Contains(have, c.token) {
 			continue
 		}
 		if err := swap(ctx, c.source, p, have, ""); err != nil {

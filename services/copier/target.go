@@ -79,7 +79,7 @@ func (c *Copy) look(ctx context.Context, p eventlog.Partition) (t *target, gate 
 			return nil, "", fmt.Errorf("look what is in partition %d of the target: %w", p.N, err)
 		case n > 0 || !info.Last.IsZero():
 			return nil, "", refuse("it has a log of its own")
-		case gate != "" && kindOf(gate) != copying:
+		case gate != "" && kindOf(gate) != eventlog.GateCopying:
 			return nil, "", refuse("its state is being made again")
 		}
 		return t, gate, nil
@@ -95,7 +95,7 @@ func (c *Copy) look(ctx context.Context, p eventlog.Partition) (t *target, gate 
 		}
 	}
 	switch {
-	case t.done && gate != "" && kindOf(gate) != copying:
+	case t.done && gate != "" && kindOf(gate) != eventlog.GateCopying:
 		return nil, "", errors.Join(ErrFinished, refusal(gate)) // it has a life of its own, and is shut for that
 	case t.done:
 	case gate == "":
@@ -109,8 +109,7 @@ func (c *Copy) look(ctx context.Context, p eventlog.Partition) (t *target, gate 
 
 // shut takes the gate of a partition, and notes that a copy begins there.
 func (c *Copy) shut(ctx context.Context, t *target, have string) error {
-	gate := gateText(copying, c.cfg.Source, c.token,
-		"this log is a copy that is not finished: run `tasklog copy` again, with --move or --clone to open it")
+	gate := eventlog.CopyGate(eventlog.GateCopying, c.token, c.cfg.Source)
 	if err := swap(ctx, c.target, t.part, have, gate); err != nil {
 		return err
 	}

@@ -125,6 +125,9 @@ func (p *program) enqueue(ctx context.Context, t client.Task, wait bool) error {
 	}
 	defer shut()
 	r, err := c.Enqueue(ctx, t)
+	if eventlog.Closed(err) {
+		return fmt.Errorf("%w\nNothing was taken", err)
+	}
 	if eventlog.Unavailable(err) && !eventlog.Full(err) {
 		return fmt.Errorf("%w\nThe task may have been taken. To ask again without making a second one: --id %s", err, r.ID)
 	}

@@ -149,6 +149,10 @@ func (f *fileRun) hear(r client.Receipt, err error) error {
 			return err
 		}
 	}
+	if eventlog.Closed(err) {
+		return fmt.Errorf("%w\n%s Line %d was not taken; once that is mended, lines from it on with a customJobId may be sent again: %s",
+			err, f.sum(), line.N, f.rest(line.N))
+	}
 	if eventlog.Unavailable(err) {
 		return fmt.Errorf("%w\n%s What became of lines from %d on is not known; those with a customJobId may be sent again: %s",
 			err, f.sum(), line.N, f.rest(line.N))

@@ -31,6 +31,10 @@ func (p *program) queues(ctx context.Context) error {
 		return err
 	}
 	defer shut()
+	closed := log.Ready(ctx)
+	if closed != nil && !eventlog.Closed(closed) {
+		return closed
+	}
 	store := views.New(log)
 	if err := store.Await(ctx, views.Patience); err != nil {
 		return err
@@ -59,9 +63,14 @@ func (p *program) queues(ctx context.Context) error {
 	if !fresh.Newest.IsZero() {
 		out.AsOf = wire.Stamp(fresh.Newest.UnixMilli())
 	}
+	if closed != nil {
+		p.warn(closed)
+	}
 	return p.print(out, func(w io.Writer) {
-		sayQueues(w, out.Queues)
-		if late.events > 0 && now.Sub(late.first.Time()) > stale {
+		if closed == nil || len(out.Queues) > 0 { // an unfinished copy has no views yet
+			sayQueues(w, out.Queues)
+		}
+		if closed == nil && late.events > 0 && now.Sub(late.first.Time()) > stale {
 			say(w, "\nas of %s; events that are not counted yet: %d; does a projector run?", late.asOf(), late.events)
 		}
 	})

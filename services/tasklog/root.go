@@ -28,7 +28,8 @@ Exit codes
   2  the command line or a setting is wrong
   3  there is no such task, or view
   4  the task's state does not allow it, or the view is kept
-  5  Redis does not answer
+  5  Redis does not answer, or the log takes no decision: its state is being
+     made again, it was moved, or it is a copy that is not finished
 
 Settings come from flags, else from TASKLOG_… variables (tasklog config lists them all), else
 from defaults. An empty one was not given; a 0 is a 0, not the default. Without --redis and
