@@ -222,7 +222,7 @@ func sayArchived(w io.Writer, parts []archiver.Part) {
 	for _, p := range parts {
 		all.Add(p.Written)
 	}
-	say(w, "archived %d entries in %d segments", all.Entries, all.Segments)
+	say(w, "archived %s in %s", many(all.Entries, "entry", "entries"), many(all.Segments, "segment", "segments"))
 	if all.Compressed > 0 {
 		say(w, "%s are %s (%.1f times smaller), and %s as Parquet", size(all.Bytes), size(all.Compressed),
 			float64(all.Bytes)/float64(all.Compressed), size(all.Tables))
@@ -237,7 +237,7 @@ func sayTrimmed(w io.Writer, parts []archiver.Part) {
 			continue
 		}
 		if t.Entries > 0 {
-			say(w, "partition %d: %d entries left Redis, up to %s", p.Partition, t.Entries, t.Upto)
+			say(w, "partition %d: %s left Redis, up to %s", p.Partition, many(t.Entries, "entry", "entries"), t.Upto)
 		}
 		if t.Held != "" {
 			say(w, "partition %d: what comes after %s stays in Redis, for %s needs it", p.Partition, t.HeldAt, clean(t.Held))

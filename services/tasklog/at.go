@@ -144,10 +144,10 @@ func instant(ctx context.Context, log *eventlog.Log, s string) (events.ID, error
 // warnPast says what is not counted.
 func (p *program) warnPast(v *asof.View) {
 	if v.Skipped > 0 {
-		p.warn(fmt.Errorf("%d entries are no events and were skipped", v.Skipped))
+		p.warn(fmt.Errorf("%s skipped", many(v.Skipped, "entry is no event and was", "entries are no events and were")))
 	}
 	if v.Missed > 0 {
-		p.warn(fmt.Errorf("%d entries were removed from the log: what they told is not counted", v.Missed))
+		p.warn(fmt.Errorf("%s removed from the log: what they told is not counted", many(v.Missed, "entry was", "entries were")))
 	}
 }
 

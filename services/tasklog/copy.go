@@ -101,7 +101,9 @@ func (p *program) reopen(ctx context.Context, o copyOptions) error {
 	out := struct {
 		Opened int `json:"opened"` // partitions that were shut
 	}{n}
-	return p.print(out, func(w io.Writer) { say(w, "%d partitions were shut, and are open again", n) })
+	return p.print(out, func(w io.Writer) {
+		say(w, "%s open again", many(n, "partition was shut, and is", "partitions were shut, and are"))
+	})
 }
 
 func (p *program) copy(ctx context.Context, o copyOptions) error {
@@ -241,8 +243,8 @@ func (p *program) sayCopied(sum copier.Summary, cfg copier.Config, partitions in
 		out.UpTo = new(sum.UpTo.UTC())
 	}
 	return p.print(out, func(w io.Writer) {
-		say(w, "copied %d entries and compared %d in %s: the copy has %d, in %d partitions",
-			sum.Copied, sum.Compared, sum.Took.Round(time.Millisecond), sum.Entries, partitions)
+		say(w, "copied %s and compared %d in %s: the copy has %d, in %s", many(sum.Copied, "entry", "entries"),
+			sum.Compared, sum.Took.Round(time.Millisecond), sum.Entries, many(partitions, "partition", "partitions"))
 		if sum.Moved > 0 {
 			say(w, "%d of them got the next id of the same millisecond: the one before has theirs", sum.Moved)
 		}
@@ -250,15 +252,15 @@ func (p *program) sayCopied(sum copier.Summary, cfg copier.Config, partitions in
 		case copier.Move:
 			say(w, "moved to %s: start the services there; this log stays shut", cfg.Target)
 			if sum.Running > 0 {
-				say(w, "%d attempts ran here: they end as abandoned there and are tried again", sum.Running)
+				say(w, "%s tried again", many(sum.Running, "attempt ran here: it ends as abandoned there and is", "attempts ran here: they end as abandoned there and are"))
 			}
 		case copier.Clone:
 			say(w, "opened %s as of %s; this log goes on too", cfg.Target, wire.Stamp(sum.UpTo.UnixMilli()))
-			say(w, "tasks that are not over will run in both, and so will the %d attempts that run now", sum.Running)
+			say(w, "tasks that are not over will run in both, and so will the %s now", many(sum.Running, "attempt that runs", "attempts that run"))
 		case copier.Follow:
 			say(w, "it has all that was here before %s, and stays shut: run the same again, or with --move at the end", wire.Stamp(sum.UpTo.UnixMilli()))
 			if sum.Behind > 0 {
-				say(w, "this log went on: it has %d entries more by now", sum.Behind)
+				say(w, "this log went on: it has %s more by now", many(sum.Behind, "entry", "entries"))
 			}
 		}
 	})

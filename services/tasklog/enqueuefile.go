@@ -183,7 +183,8 @@ func (f *fileRun) end() error {
 
 // sum is what became of the lines so far.
 func (f *fileRun) sum() string {
-	return fmt.Sprintf("%d tasks were taken, %d were there already, %d lines failed.", f.taken, f.duplicates, f.failed)
+	return fmt.Sprintf("%s taken, %s there already, %s failed.", many(f.taken, "task was", "tasks were"), many(f.duplicates, "was", "were"),
+		many(f.failed, "line", "lines"))
 }
 
 // rest is the command that sends the lines from one on.

@@ -33,6 +33,14 @@ func writeJSON(w io.Writer, v any) error {
 // say writes a line for people; human functions write to memory, which takes it all.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 
+// many says how many there are of something that one noun names, or else another.
+func many[N int | int64](n N, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
 // newTable returns an aligned table without borders, which reads well on a terminal and in a pipe.
 func newTable(header ...any) table.Writer {
 	t := table.NewWriter()

@@ -141,12 +141,12 @@ func (p *program) replay(ctx context.Context, only string) error {
 		}
 	}
 	return p.print(out, func(w io.Writer) {
-		say(w, "replayed %d entries in %s, %.0f a second", out.Entries, sum.Took.Round(time.Millisecond), float64(out.Entries)/sum.Took.Seconds())
+		say(w, "replayed %s in %s, %.0f a second", many(out.Entries, "entry", "entries"), sum.Took.Round(time.Millisecond), float64(out.Entries)/sum.Took.Seconds())
 		if out.Skipped > 0 {
-			say(w, "%d of them are no events and were skipped", out.Skipped)
+			say(w, "%s skipped", many(out.Skipped, "of them is no event and was", "of them are no events and were"))
 		}
 		if out.Missed > 0 {
-			say(w, "%d entries were trimmed from the log before: the views count what is left of it", out.Missed)
+			say(w, "%s trimmed from the log before: the views count what is left of it", many(out.Missed, "entry was", "entries were"))
 		}
 		for _, view := range slices.Sorted(maps.Keys(out.Differed)) {
 			n := out.Differed[view]

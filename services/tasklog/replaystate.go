@@ -42,7 +42,7 @@ func (p *program) replayState(ctx context.Context, lossy bool) error {
 		TookMs     int64                  `json:"tookMs"`
 	}{sum.Partitions, sum.Entries, sum.Skipped, sum.Illegal, sum.Older, sum.Tasks, sum.Took.Milliseconds()}
 	return p.print(out, func(w io.Writer) {
-		say(w, "made the state again from %d entries in %s", sum.Entries, sum.Took.Round(time.Millisecond))
+		say(w, "made the state again from %s in %s", many(sum.Entries, "entry", "entries"), sum.Took.Round(time.Millisecond))
 		states := newTable("state", "tasks")
 		for _, s := range events.States {
 			if n := sum.Tasks[s]; n > 0 {
@@ -53,13 +53,13 @@ func (p *program) replayState(ctx context.Context, lossy bool) error {
 			say(w, "%s", states.Render())
 		}
 		if sum.Skipped > 0 {
-			say(w, "%d entries are no events and were skipped", sum.Skipped)
+			say(w, "%s skipped", many(sum.Skipped, "entry is no event and was", "entries are no events and were"))
 		}
 		if sum.Older > 0 {
-			say(w, "%d events are of tasks whose rows were kept", sum.Older)
+			say(w, "%s kept", many(sum.Older, "event is of a task whose row was", "events are of tasks whose rows were"))
 		}
 		if sum.Illegal > 0 {
-			say(w, "%d events follow from nothing and were skipped, such as", sum.Illegal)
+			say(w, "%s skipped, such as", many(sum.Illegal, "event follows from nothing and was", "events follow from nothing and were"))
 			for _, why := range sum.Told {
 				say(w, "  %s", clean(why))
 			}

@@ -62,10 +62,10 @@ func (p *program) viewsAt(ctx context.Context, f replayFlags) error {
 	return p.print(out, func(w io.Writer) {
 		say(w, "as of %s", out.At)
 		for _, v := range out.Partitions {
-			say(w, "partition %d: %d entries, up to %s", v.Partition, v.Entries, v.Checkpoint)
+			say(w, "partition %d: %s, up to %s", v.Partition, many(v.Entries, "entry", "entries"), v.Checkpoint)
 		}
 		for _, view := range slices.Sorted(maps.Keys(fields)) {
-			say(w, "%s: %d fields", view, fields[view])
+			say(w, "%s: %s", view, many(fields[view], "field", "fields"))
 		}
 		if all.Len() > 0 {
 			say(w, "")

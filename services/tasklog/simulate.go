@@ -178,7 +178,7 @@ func (p *program) past(ctx context.Context, log *eventlog.Log, o simulateOptions
 			r.Apply(e)
 		}
 		if skipped > 0 {
-			p.warn(fmt.Errorf("%d entries of partition %d are no events and were skipped", skipped, part.N))
+			p.warn(fmt.Errorf("partition %d: %s skipped", part.N, many(skipped, "entry is no event and was", "entries are no events and were")))
 		}
 		recordings = append(recordings, r)
 	}

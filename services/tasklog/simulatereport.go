@@ -165,7 +165,7 @@ func (c *comparison) say(w io.Writer) {
 	}
 	say(w, "%s\n", t.Render())
 	if n := r.Simulated.Unstarted; n > 0 {
-		say(w, "%d attempts that really started would not have: nobody takes them\n", n)
+		say(w, "%s\n", many(n, "attempt that really started would not have: nobody takes it", "attempts that really started would not have: nobody takes them"))
 	}
 
 	t = newTable("", "real", "simulated")
@@ -200,20 +200,12 @@ func workersOf(list []whatif.Worker) string {
 			parted++
 		}
 	}
-	text := fmt.Sprintf("%s with %s in all", many(len(list), "worker"), many(slots, "slot"))
+	text := fmt.Sprintf("%s with %s in all", many(len(list), "worker", "workers"), many(slots, "slot", "slots"))
 	if len(list) > 1 && alike {
-		text = fmt.Sprintf("%s with %s each", many(len(list), "worker"), many(list[0].Slots, "slot"))
+		text = fmt.Sprintf("%s with %s each", many(len(list), "worker", "workers"), many(list[0].Slots, "slot", "slots"))
 	}
 	if parted > 0 {
 		text += fmt.Sprintf(" (%d not for all queues, or not all the time)", parted)
 	}
 	return text
-}
-
-// many says how many there are of something.
-func many(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -124,10 +124,10 @@ func sayVerified(w io.Writer, r verifier.Report) {
 	latency.AppendRow([]any{"started after due", r.Latency.Start.Count, r.Latency.Start.P50, r.Latency.Start.P99, r.Latency.Start.Max})
 	say(w, "\n%s", latency.Render())
 	if r.OffBackoff > 0 {
-		say(w, "\n%d retries were not due when the backoff says: a handler may ask for that", r.OffBackoff)
+		say(w, "\n%s not due when the backoff says: a handler may ask for that", many(r.OffBackoff, "retry was", "retries were"))
 	}
 	if n := r.Overtaken; n.Count > 0 {
-		say(w, "\n%d tasks became due before one with a better place, which had waited for up to %d ms", n.Count, n.MaxMs)
+		say(w, "\n%s due before one with a better place, which had waited for up to %d ms", many(n.Count, "task became", "tasks became"), n.MaxMs)
 	}
 	for _, note := range r.Notes {
 		say(w, "\n%s", clean(note))
@@ -147,7 +147,7 @@ func sayWrong(w io.Writer, r verifier.Report) {
 		return
 	}
 	if r.ViolationCount > 0 {
-		say(w, "\n%d violations", r.ViolationCount)
+		say(w, "\n%s", many(r.ViolationCount, "violation", "violations"))
 	}
 	for _, v := range r.Violations {
 		say(w, "  %s  %s  %s", v.Entry, clean(words(v.Invariant.String(), v.Task)), clean(v.Text))
