@@ -111,14 +111,20 @@ func (d *dispatcher) pause(ctx context.Context, next time.Duration) {
 	}
 }
 
+// front is the first members of waiting:<queue>.
+type front struct {
+	members []string
+	all     bool // there are no more
+}
+
 // sight is what a step found in Redis.
 type sight struct {
-	now     time.Time           // Redis' clock
-	overdue []string            // delayed tasks whose time has come, a page of them
-	nextDue int64               // ms: the earliest due time in delayed, 0 when there is none
-	ready   []string            // queues with something waiting, not paused
-	waiting map[string][]string // the first members of some queues, as many as there are or were expected
-	queued  map[string]int64    // entries in their dispatch streams, as far as known
+	now     time.Time        // Redis' clock
+	overdue []string         // delayed tasks whose time has come, a page of them
+	nextDue int64            // ms: the earliest due time in delayed, 0 when there is none
+	ready   []string         // queues with something waiting, not paused
+	waiting map[string]front // of some queues
+	queued  map[string]int64 // entries in their dispatch streams, as far as known
 }
 
 // step promotes what is due and dispatches what fits. It returns how long nothing is to be done
@@ -233,7 +239,7 @@ func (d *dispatcher) look(ctx context.Context) (sight, error) {
 	}
 	now := clock.Val()
 	d.offset = now.Sub(asked.Add(time.Since(asked) / 2))
-	s := sight{now: now, overdue: overdue.Val(), waiting: map[string][]string{}, queued: map[string]int64{}}
+	s := sight{now: now, overdue: overdue.Val(), waiting: map[string]front{}, queued: map[string]int64{}}
 	if z := first.Val(); len(z) > 0 {
 		s.nextDue = int64(z[0].Score)
 	}
@@ -242,8 +248,9 @@ func (d *dispatcher) look(ctx context.Context) (sight, error) {
 			s.ready = append(s.ready, queue)
 		}
 	}
-	for queue, members := range waiting {
-		s.waiting[queue] = members.Val()
+	for _, g := range d.expected {
+		members := waiting[g.queue].Val()
+		s.waiting[g.queue] = front{members, len(members) < g.n}
 	}
 	for queue, n := range lengths {
 		s.queued[queue] = n.Val()
@@ -269,7 +276,7 @@ func (d *dispatcher) dispatch(ctx context.Context, queue string, s sight) (more 
 		return false, nil
 	}
 	n := min(room, eventlog.MaxItems)
-	members, err := d.first(ctx, queue, n, s)
+	members, err := d.best(ctx, queue, n, s)
 	if err == nil && len(members) < n {
 		d.expect(queue, glimpsed)
 	} else {
@@ -292,13 +299,10 @@ func (d *dispatcher) dispatched(done eventlog.Dispatched) {
 	d.metrics.dispatched.Add(float64(done.Done))
 }
 
-// first returns the best n members of waiting:<queue>. Mostly the look has found them.
-func (d *dispatcher) first(ctx context.Context, queue string, n int, s sight) ([]string, error) {
-	if found := s.waiting[queue]; len(found) > 0 {
-		i := slices.IndexFunc(d.expected, func(g glimpse) bool { return g.queue == queue })
-		if i >= 0 && (len(found) < d.expected[i].n || n <= len(found)) {
-			return found[:min(n, len(found))], nil
-		}
+// best returns the best n members of waiting:<queue>. Mostly the look has found them.
+func (d *dispatcher) best(ctx context.Context, queue string, n int, s sight) ([]string, error) {
+	if f := s.waiting[queue]; len(f.members) > 0 && (f.all || n <= len(f.members)) {
+		return f.members[:min(n, len(f.members))], nil
 	}
 	return d.log.Conn().Batch.ZRange(ctx, d.part.Waiting(queue), 0, int64(n-1)).Result()
 }
