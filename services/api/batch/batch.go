@@ -102,14 +102,18 @@ func Do(ctx context.Context, store *views.Store, filter views.Filter, states []e
 		return Page{}, err
 	}
 	page := Page{Refused: []Refusal{}, Next: list.Next}
-	refused := make([]error, len(list.Tasks))
+	refused := make([]string, len(list.Tasks)) // why, without what was done
 	some, ctx := errgroup.WithContext(ctx)
 	some.SetLimit(atOnce)
 	for i, t := range list.Tasks {
 		some.Go(func() error {
 			err := deed(ctx, t.ID)
-			if refusal := (*eventlog.RefusedError)(nil); errors.As(err, &refusal) || errors.Is(err, eventlog.ErrNotFound) {
-				refused[i] = err
+			if refusal, ok := errors.AsType[*eventlog.RefusedError](err); ok {
+				refused[i] = refusal.Error()
+				return nil
+			}
+			if errors.Is(err, eventlog.ErrNotFound) {
+				refused[i] = eventlog.ErrNotFound.Error()
 				return nil
 			}
 			return err
@@ -118,20 +122,12 @@ func Do(ctx context.Context, store *views.Store, filter views.Filter, states []e
 	if err := some.Wait(); err != nil {
 		return Page{}, err
 	}
-	for i, err := range refused {
-		if err == nil {
+	for i, why := range refused {
+		if why == "" {
 			page.Changed++
 		} else {
-			page.Refused = append(page.Refused, Refusal{list.Tasks[i].ID, reason(err)})
+			page.Refused = append(page.Refused, Refusal{list.Tasks[i].ID, why})
 		}
 	}
 	return page, nil
-}
-
-// reason is why a task was refused, without what was done.
-func reason(err error) string {
-	if refusal, ok := errors.AsType[*eventlog.RefusedError](err); ok {
-		return refusal.Error()
-	}
-	return eventlog.ErrNotFound.Error()
 }
